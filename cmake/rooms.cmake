@@ -1,0 +1,74 @@
+# add_room(name [DEPENDS room...] [LIBRARIES target...]): one folder of src/ as a static library, its
+# x_test.cpp files as one test program. Sources are found by pattern, never listed. A source named
+# *_<isa>.cpp is compiled for that instruction set.
+
+set(NIBBLE_ISA_FLAGS_avx2 -mavx2 -mfma -mf16c -mbmi2)
+set(NIBBLE_ISA_FLAGS_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c -mbmi2
+                            -mprefer-vector-width=512)
+
+# Sets the flags that a source's suffix asks for, and drops it where the processor family differs.
+function(nibble_apply_isa sources_variable)
+  set(kept)
+  foreach(source ${${sources_variable}})
+    if(source MATCHES "_(avx2|avx512)\\.cpp$")
+      if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+        set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS
+                                    "${NIBBLE_ISA_FLAGS_${CMAKE_MATCH_1}}")
+        list(APPEND kept ${source})
+      endif()
+    else()
+      list(APPEND kept ${source})
+    endif()
+  endforeach()
+  set(${sources_variable} ${kept} PARENT_SCOPE)
+endfunction()
+
+function(add_room name)
+  cmake_parse_arguments(ROOM "" "" "DEPENDS;LIBRARIES" ${ARGN})
+  set(folder ${CMAKE_SOURCE_DIR}/src/${name})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${folder}/*.cpp)
+  set(tests ${sources})
+  list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
+  list(FILTER sources EXCLUDE REGEX "_test\\.cpp$")
+  list(FILTER sources EXCLUDE REGEX "/main\\.cpp$")
+  nibble_apply_isa(sources)
+
+  set(depends ${ROOM_DEPENDS})
+  if(NOT name STREQUAL "core")
+    list(APPEND depends core)
+  endif()
+  list(TRANSFORM depends PREPEND nibble_)
+  if(sources)
+    add_library(nibble_${name} STATIC ${sources})
+    target_include_directories(nibble_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src)
+    target_link_libraries(nibble_${name} PUBLIC ${depends} ${ROOM_LIBRARIES}
+                          PRIVATE nibble_warnings)
+  else()
+    add_library(nibble_${name} INTERFACE)
+    target_include_directories(nibble_${name} INTERFACE ${CMAKE_SOURCE_DIR}/src)
+    target_link_libraries(nibble_${name} INTERFACE ${depends} ${ROOM_LIBRARIES})
+  endif()
+
+  if(TESTS AND tests)
+    add_test_program(${name}_test nibble_${name} ${tests})
+  endif()
+endfunction()
+
+# A GoogleTest program registered with CTest as one test; tests find their data by NIBBLE_SOURCE_DIR.
+function(add_test_program name room)
+  add_executable(${name} ${ARGN} ${CMAKE_SOURCE_DIR}/tests/test_main.cpp)
+  target_link_libraries(${name} PRIVATE ${room} GTest::gtest GTest::gmock nibble_warnings)
+  target_compile_definitions(${name} PRIVATE NIBBLE_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR})
+  add_test(NAME ${name} COMMAND ${name})
+endfunction()
+
+# The program itself, linked so that it can be copied to another machine of the same system.
+function(add_program name main room)
+  if(NOT EXISTS ${CMAKE_SOURCE_DIR}/${main})
+    return()
+  endif()
+  add_executable(${name} ${main})
+  target_link_libraries(${name} PRIVATE nibble_${room} nibble_warnings)
+  target_link_options(${name} PRIVATE -static-libstdc++ -static-libgcc)
+endfunction()
