@@ -16,8 +16,7 @@ static_assert(std::endian::native == std::endian::little, "nibble's file readers
 
 /// Reads a trivially copyable value from unaligned bytes.
 template <typename T>
-  requires std::is_trivially_copyable_v<T>
-T load_le(const void* bytes) {
+requires std::is_trivially_copyable_v<T> T load_le(const void* bytes) {
   T value;
   std::memcpy(&value, bytes, sizeof(T));
   return value;
@@ -25,10 +24,8 @@ T load_le(const void* bytes) {
 
 /// Writes a trivially copyable value to unaligned bytes.
 template <typename T>
-  requires std::is_trivially_copyable_v<T>
-void store_le(void* bytes, T value) {
-  std::memcpy(bytes, &value, sizeof(T));
-}
+requires std::is_trivially_copyable_v<T>
+void store_le(void* bytes, T value) { std::memcpy(bytes, &value, sizeof(T)); }
 
 /// a * b, or nothing if it does not fit.
 inline std::optional<uint64_t> checked_mul(uint64_t a, uint64_t b) {

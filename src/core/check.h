@@ -8,9 +8,9 @@ namespace nibble {
 
 }  // namespace nibble
 
-#define CHECK(condition)                                              \
-  do {                                                                \
-    if (!(condition)) [[unlikely]] {                                  \
-      ::nibble::check_failed(#condition, __FILE__, __LINE__);         \
-    }                                                                 \
+#define CHECK(condition)                                      \
+  do {                                                        \
+    if (!(condition)) [[unlikely]] {                          \
+      ::nibble::check_failed(#condition, __FILE__, __LINE__); \
+    }                                                         \
   } while (false)

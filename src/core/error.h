@@ -7,7 +7,8 @@
 
 namespace nibble {
 
-/// What kind of thing went wrong. The command line maps each kind to an exit code (cli/exit_code.h).
+/// What kind of thing went wrong. The command line maps each kind to an exit code
+/// (cli/exit_code.h).
 enum class ErrorCode {
   kInvalidArgument,          ///< a flag, parameter or request that cannot be carried out as given
   kNotFound,                 ///< a file, folder or tensor that should exist does not

@@ -20,17 +20,23 @@ constexpr size_t kCopyChunkBytes = size_t{1} << 20;
 ErrorCode code_of_errno(int error_number) {
   switch (error_number) {
     case ENOENT:
-    case ENOTDIR: return ErrorCode::kNotFound;
+    case ENOTDIR:
+      return ErrorCode::kNotFound;
     case EACCES:
     case EPERM:
-    case EROFS: return ErrorCode::kPermission;
+    case EROFS:
+      return ErrorCode::kPermission;
     case EEXIST:
-    case ENOTEMPTY: return ErrorCode::kAlreadyExists;
+    case ENOTEMPTY:
+      return ErrorCode::kAlreadyExists;
     case ENOSPC:
     case EDQUOT:
-    case EFBIG: return ErrorCode::kNoSpace;
-    case ENOMEM: return ErrorCode::kOutOfMemory;
-    default: return ErrorCode::kIo;
+    case EFBIG:
+      return ErrorCode::kNoSpace;
+    case ENOMEM:
+      return ErrorCode::kOutOfMemory;
+    default:
+      return ErrorCode::kIo;
   }
 }
 
@@ -72,8 +78,8 @@ Result<std::string> read_file(const std::string& path, uint64_t max_bytes) {
     if (n < 0) return system_error(errno, "cannot read", path);
     if (n == 0) return content;
     if (content.size() + static_cast<size_t>(n) > max_bytes) {
-      return Error(ErrorCode::kLimit, fmt::format("is larger than the limit of {} bytes", max_bytes),
-                   path);
+      return Error(ErrorCode::kLimit,
+                   fmt::format("is larger than the limit of {} bytes", max_bytes), path);
     }
     content.append(chunk.data(), static_cast<size_t>(n));
   }

@@ -40,8 +40,7 @@ class OutputFile {
   uint64_t n_written_bytes() const { return n_written_bytes_; }
 
  private:
-  OutputFile(int descriptor, std::string path)
-      : descriptor_(descriptor), path_(std::move(path)) {}
+  OutputFile(int descriptor, std::string path) : descriptor_(descriptor), path_(std::move(path)) {}
   int descriptor_ = -1;
   std::string path_;
   uint64_t n_written_bytes_ = 0;

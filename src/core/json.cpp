@@ -51,8 +51,7 @@ std::string place_of(std::string_view text, size_t byte) {
 }
 
 template <typename Tree>
-Result<Tree> parse_tree(std::string_view text, std::string_view subject,
-                        const JsonLimits& limits) {
+Result<Tree> parse_tree(std::string_view text, std::string_view subject, const JsonLimits& limits) {
   RETURN_IF_ERROR(check_depth(text, subject, limits.max_depth));
   if (text.starts_with("\xEF\xBB\xBF")) {
     return Error(ErrorCode::kCorrupt, "JSON starts with a byte order mark; save it without one",
@@ -93,8 +92,7 @@ Result<Tree> parse_tree(std::string_view text, std::string_view subject,
 
 }  // namespace
 
-Result<Json> parse_json(std::string_view text, std::string_view subject,
-                        const JsonLimits& limits) {
+Result<Json> parse_json(std::string_view text, std::string_view subject, const JsonLimits& limits) {
   return parse_tree<Json>(text, subject, limits);
 }
 

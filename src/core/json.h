@@ -32,8 +32,8 @@ Result<SortedJson> parse_sorted_json(std::string_view text, std::string_view sub
 /// Reads and parses a whole file. Errors: as parse_json, and those of read_file.
 Result<Json> read_json_file(const std::string& path);
 
-/// Text as the Hugging Face tools write it: two spaces of indent, no ASCII escaping, a final newline.
-/// Invalid UTF-8 in strings is replaced by U+FFFD.
+/// Text as the Hugging Face tools write it: two spaces of indent, no ASCII escaping, a final
+/// newline. Invalid UTF-8 in strings is replaced by U+FFFD.
 std::string dump_json(const Json& json);
 
 /// The same on one line, without a newline.

@@ -141,8 +141,8 @@ void MappedFile::release(size_t offset, size_t n_bytes) const {
   const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
   const size_t begin = (offset + page - 1) / page * page;
   const size_t end = std::min(offset + n_bytes, mapping_->n_bytes) / page * page;
-  if (begin < end) ::madvise(static_cast<std::byte*>(mapping_->address) + begin, end - begin,
-                             MADV_DONTNEED);
+  if (begin < end)
+    ::madvise(static_cast<std::byte*>(mapping_->address) + begin, end - begin, MADV_DONTNEED);
 }
 
 }  // namespace nibble

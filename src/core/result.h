@@ -1,4 +1,5 @@
-// Result<T>: a value or an Error, shaped like std::expected so that C++23 can replace it by an alias.
+// Result<T>: a value or an Error, shaped like std::expected so that C++23 can replace it by an
+// alias.
 #pragma once
 
 #include <optional>
@@ -17,7 +18,7 @@ class [[nodiscard]] Result {
  public:
   using value_type = T;
 
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT: implicit
+  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}      // NOLINT: implicit
   Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT: implicit
 
   bool has_value() const { return state_.index() == 0; }
@@ -78,11 +79,11 @@ using Status = Result<void>;
 #define NIBBLE_CONCAT(a, b) NIBBLE_CONCAT_INNER(a, b)
 
 /// Returns the error of a Status or Result from the enclosing function, if there is one.
-#define RETURN_IF_ERROR(expression)                                   \
-  do {                                                                \
-    if (auto status_or = (expression); !status_or.has_value()) {      \
-      return status_or.error();                                       \
-    }                                                                 \
+#define RETURN_IF_ERROR(expression)                              \
+  do {                                                           \
+    if (auto status_or = (expression); !status_or.has_value()) { \
+      return status_or.error();                                  \
+    }                                                            \
   } while (false)
 
 /// ASSIGN_OR_RETURN(auto x, f()): declares or assigns the value, or returns the error.

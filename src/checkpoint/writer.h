@@ -1,0 +1,72 @@
+// Writes a checkpoint folder in a chosen dialect, streamed, so that it exists only when it is
+// whole.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "checkpoint/checkpoint.h"
+
+namespace nibble {
+
+/// What becomes of one tensor of the source.
+struct PlannedTensor {
+  const TensorInfo* source = nullptr;  ///< borrowed from the source checkpoint
+  bool to_nvfp4 = false;               ///< otherwise its bytes pass through unchanged
+};
+
+struct WriterOptions {
+  std::string dialect = "compressed-tensors";  ///< a name of writable_dialects()
+  bool force = false;                          ///< replace an existing output folder
+  uint64_t max_shard_bytes = uint64_t{5} << 30;
+};
+
+/// The dialects that can be written, for messages and --help.
+std::vector<std::string_view> writable_dialects();
+
+/// Streams tensors into `DST.partial` and renames it to DST in finish(). Headers are written first:
+/// the plan fixes every name, shape and offset. Not thread safe. If the object dies before
+/// finish(), `abandon` decides what is left: keep() leaves DST.partial, otherwise it is removed.
+class CheckpointWriter {
+ public:
+  /// Checks the target (not inside the source, not the source, not existing without force,
+  /// writable, enough free space for the plan) and creates DST.partial.
+  ///   plan  every tensor of the source once; the order of tensors() decides the order of writing
+  /// Errors: kInvalidArgument, kAlreadyExists, kPermission, kNoSpace, kIo.
+  static Result<std::unique_ptr<CheckpointWriter>> create(std::shared_ptr<const Checkpoint> source,
+                                                          std::vector<PlannedTensor> plan,
+                                                          const std::string& destination,
+                                                          const WriterOptions& options);
+  ~CheckpointWriter();
+
+  /// The plan in the order in which the tensors must be written.
+  std::span<const PlannedTensor> plan() const;
+
+  /// Bytes that all tensors will take, and how many were written.
+  uint64_t total_bytes() const;
+  uint64_t n_written_bytes() const;
+
+  /// Passes the next tensor of the plan through, byte for byte.
+  Status write_source();
+  /// Writes the next tensor of the plan in NVFP4.
+  Status write_nvfp4(const QuantizedMatrixView& matrix);
+
+  /// Writes index, config with the dialect's description, and every other file of the source folder
+  /// byte for byte; syncs; renames. Only after the last tensor.
+  Status finish();
+
+  /// Leaves DST.partial in place when the object dies (interrupted or out of space).
+  void keep_partial();
+  const std::string& partial_folder() const;
+
+  struct Impl;
+  explicit CheckpointWriter(std::unique_ptr<Impl> impl);
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace nibble

@@ -1,0 +1,88 @@
+// Quantizing a checkpoint: recipe x tensor table -> plan -> streamed output and error report.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "checkpoint/checkpoint.h"
+#include "core/json.h"
+#include "core/progress.h"
+#include "core/result.h"
+#include "model/tensor_table.h"
+
+namespace nibble {
+
+/// What the user asked for.
+struct QuantizeJob {
+  std::string source;
+  std::string destination;
+  std::string method = "sweep";                ///< a name of quantize_methods()
+  std::string recipe = "all";                  ///< a name of recipes()
+  std::vector<std::string> ignore;             ///< patterns, see recipe.h
+  std::string dialect = "compressed-tensors";  ///< a name of writable_dialects()
+  size_t n_threads = 0;
+  bool force = false;
+};
+
+/// One tensor of the plan.
+struct PlanRow {
+  const TensorInfo* tensor = nullptr;  ///< borrowed from the source
+  std::optional<TensorRole> role;      ///< nothing for tensors the model does not know
+  bool quantize = false;
+  std::string reason;  ///< why it is kept, for the table; empty when it is quantized
+  uint64_t n_output_bytes = 0;
+};
+
+/// What will happen to every tensor.
+struct Plan {
+  std::shared_ptr<const Checkpoint> source;
+  ModelConfig config;
+  std::vector<PlanRow> rows;
+};
+
+/// How far one matrix moved.
+struct TensorError {
+  std::string name;
+  TensorRole role;
+  Shape shape;
+  double relative_mse = 0.0;  ///< sum (w - q)^2 / sum w^2; 0 for a matrix of zeros
+  double sqnr_db = 0.0;       ///< -10 log10(relative_mse); +infinity where there is no error
+  double max_abs_error = 0.0;
+  float tensor_scale = 1.0f;
+};
+
+struct QuantizeReport {
+  std::vector<TensorError> tensors;
+  uint64_t n_source_bytes = 0;
+  uint64_t n_output_bytes = 0;
+  double elapsed_s = 0.0;
+};
+
+/// The registries' names and one-line descriptions, for --help and messages.
+struct NamedChoice {
+  std::string_view name;
+  std::string_view description;
+};
+std::vector<NamedChoice> quantize_methods();
+std::vector<NamedChoice> recipes();
+
+/// Opens the source and decides what happens to every tensor; reads no weights.
+/// Errors: those of Checkpoint::open, parse_model_config, check_tensors; kInvalidArgument (unknown
+/// method, recipe or dialect, a bad or unmatched pattern, a source that is already quantized).
+Result<Plan> make_plan(const QuantizeJob& job);
+
+/// Carries the plan out: reads, quantizes and writes one tensor after the other. Memory: a few
+/// matrices. Errors: those of CheckpointWriter; kNotFinite (tensor and index); kCancelled, kNoSpace
+/// (DST.partial stays and is named in the message).
+Result<QuantizeReport> run_quantize(const QuantizeJob& job, const Plan& plan,
+                                    const ProgressSink& progress = {});
+
+/// The report as one JSON object, and as a table for people.
+Json report_json(const QuantizeReport& report);
+std::string report_text(const QuantizeReport& report);
+
+}  // namespace nibble
