@@ -1,0 +1,29 @@
+// The CPU's weight matrix: it borrows the source's bytes, at whatever address they lie.
+#pragma once
+
+#include <array>
+#include <memory>
+
+#include "backend/backend.h"
+#include "backend/cpu/kernels.h"
+
+namespace nibble {
+
+class CpuMatrix : public Matrix {
+ public:
+  /// Errors: kUnsupported (element type, rank, NVFP4 columns), kMismatch (bytes against shape).
+  static Result<std::unique_ptr<Matrix>> borrow(const MatrixSource& source);
+
+  const WeightView& view() const { return view_; }
+
+ private:
+  CpuMatrix(const WeightView& view, uint64_t n_bytes)
+      : Matrix(view.rows, view.cols, n_bytes), view_(view) {}
+  static Result<std::unique_ptr<Matrix>> borrow_plain(const TensorView& source, MatrixKind kind);
+  static Result<std::unique_ptr<Matrix>> borrow_nvfp4(const QuantizedMatrixView& source);
+
+  WeightView view_;
+  std::array<float, 256> scale_values_{};
+};
+
+}  // namespace nibble
