@@ -79,6 +79,9 @@ class Model {
 
 struct ModelOptions {
   size_t max_batch_rows = 512;
+  size_t n_load_threads = 0;  ///< 0: one per processor
+  /// Reads every weight once to refuse NaN and infinity. Small tensors are always checked.
+  bool check_finite = true;
 };
 
 /// Recognises the architecture, checks every tensor, asks the backend, then loads.

@@ -47,11 +47,23 @@ struct TensorSpec {
                             ///< empty for none
 };
 
-/// The text model's tensors, in layer order. Vision and MTP tensors are not listed.
-std::vector<TensorSpec> tensor_table(const ModelConfig& config);
+/// How a mixture-of-experts checkpoint keeps its experts.
+enum class ExpertLayout : uint8_t {
+  kFused,    ///< one tensor of rank 3 for all experts of a layer; not is_linear
+  kUnfused,  ///< matrices per expert
+};
 
-/// Role of any tensor of a checkpoint: by the table, or kMtp / kVision by its canonical prefix.
-/// Nothing for tensors that the model does not know.
+/// The text model's tensors, in layer order. Vision and MTP tensors are not listed, nor is the head
+/// of a model whose embedding serves as head.
+std::vector<TensorSpec> tensor_table(const ModelConfig& config,
+                                     ExpertLayout experts = ExpertLayout::kFused);
+
+/// The layout that the checkpoint's own names show; kFused for dense models.
+ExpertLayout expert_layout(const Checkpoint& checkpoint, const ModelConfig& config);
+
+/// Role of any tensor of a checkpoint: by the table (experts in either layout, and a head that a
+/// tied checkpoint stores all the same), or kMtp / kVision by its canonical prefix. Nothing for
+/// tensors that the model does not know.
 class TensorRoles {
  public:
   explicit TensorRoles(const ModelConfig& config);
@@ -65,7 +77,8 @@ class TensorRoles {
 };
 
 /// Compares a checkpoint with the table: every missing, surplus and wrongly shaped tensor in one
-/// error message. Surplus vision and MTP tensors are fine. Errors: kMismatch.
+/// error message. Surplus vision and MTP tensors are fine, and so is the stored head of a tied
+/// model. Errors: kMismatch.
 Status check_tensors(const Checkpoint& checkpoint, const ModelConfig& config);
 
 }  // namespace nibble
