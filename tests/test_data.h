@@ -10,6 +10,10 @@
 
 namespace nibble::test {
 
+/// What NIBBLE_CPU names: tests that make one CPU backend give it to CpuOptions or EngineOptions.
+/// Empty: the best that this processor supports.
+inline std::string forced_cpu_implementation;
+
 /// A path inside the source tree.
 inline std::string source_path(const std::string& relative) {
   return std::string(NIBBLE_SOURCE_DIR) + "/" + relative;

@@ -1,0 +1,18 @@
+# add_fuzz_targets(): one libFuzzer program for each tests/fuzz/*_fuzz.cpp, linked with the rooms
+# whose headers it includes. Seeds lie in tests/fuzz/seeds/<program>/.
+function(add_fuzz_targets)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/fuzz/*_fuzz.cpp)
+  if(sources AND NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+    message(FATAL_ERROR "FUZZ needs clang (libFuzzer); use the preset fuzz")
+  endif()
+  foreach(source ${sources})
+    get_filename_component(name ${source} NAME_WE)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${source})
+    file(STRINGS ${source} includes REGEX "^#include \"[a-z_]+/")
+    list(TRANSFORM includes REPLACE "^#include \"([a-z_]+)/.*" "nibble_\\1")
+    list(REMOVE_DUPLICATES includes)
+    add_executable(${name} ${source})
+    target_link_libraries(${name} PRIVATE ${includes} nibble_warnings)
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  endforeach()
+endfunction()
