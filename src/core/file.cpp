@@ -150,6 +150,20 @@ Status OutputFile::write(std::span<const std::byte> bytes) {
   return {};
 }
 
+Status OutputFile::write_at(uint64_t offset, std::span<const std::byte> bytes) {
+  CHECK(descriptor_ >= 0);
+  while (!bytes.empty()) {
+    const ssize_t n = ::pwrite(descriptor_, bytes.data(), std::min(bytes.size(), size_t{1} << 30),
+                               static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return system_error(errno, "cannot write", path_);
+    n_written_bytes_ += static_cast<uint64_t>(n);
+    offset += static_cast<uint64_t>(n);
+    bytes = bytes.subspan(static_cast<size_t>(n));
+  }
+  return {};
+}
+
 Status OutputFile::finish() {
   CHECK(descriptor_ >= 0);
   const int descriptor = std::exchange(descriptor_, -1);

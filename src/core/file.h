@@ -35,6 +35,8 @@ class OutputFile {
   ~OutputFile();
 
   Status write(std::span<const std::byte> bytes);
+  /// Writes at a position of the file, which may lie behind its end; write() goes on where it was.
+  Status write_at(uint64_t offset, std::span<const std::byte> bytes);
   /// Flushes to the disk and closes.
   Status finish();
   uint64_t n_written_bytes() const { return n_written_bytes_; }

@@ -50,13 +50,24 @@ std::string place_of(std::string_view text, size_t byte) {
   return fmt::format("line {}, column {}", line, column);
 }
 
-template <typename Tree>
-Result<Tree> parse_tree(std::string_view text, std::string_view subject, const JsonLimits& limits) {
+Status check_text(std::string_view text, std::string_view subject, const JsonLimits& limits) {
   RETURN_IF_ERROR(check_depth(text, subject, limits.max_depth));
   if (text.starts_with("\xEF\xBB\xBF")) {
     return Error(ErrorCode::kCorrupt, "JSON starts with a byte order mark; save it without one",
                  std::string(subject));
   }
+  // The library takes a NUL for the end of the text and would ignore all that follows it.
+  if (const size_t nul = text.find('\0'); nul != std::string_view::npos) {
+    return Error(ErrorCode::kCorrupt,
+                 fmt::format("not valid JSON at {}: a NUL byte", place_of(text, nul)),
+                 std::string(subject));
+  }
+  return {};
+}
+
+template <typename Tree>
+Result<Tree> parse_tree(std::string_view text, std::string_view subject, const JsonLimits& limits) {
+  RETURN_IF_ERROR(check_text(text, subject, limits));
   std::string duplicate;
   std::vector<std::set<std::string>> keys;
   typename Tree::parser_callback_t watch = nullptr;
@@ -99,6 +110,26 @@ Result<Json> parse_json(std::string_view text, std::string_view subject, const J
 Result<SortedJson> parse_sorted_json(std::string_view text, std::string_view subject,
                                      const JsonLimits& limits) {
   return parse_tree<SortedJson>(text, subject, limits);
+}
+
+bool JsonEvents::parse_error(size_t position, const std::string&,
+                             const nlohmann::json::exception& exception) {
+  error_position_ = position;
+  error_text_ = std::string(exception.what()).substr(0, 300);  // it quotes the last token
+  return false;
+}
+
+Status walk_json(std::string_view text, std::string_view subject, JsonEvents& events,
+                 const JsonLimits& limits) {
+  RETURN_IF_ERROR(check_text(text, subject, limits));
+  events.error_text_.clear();
+  SortedJson::sax_parse(text.begin(), text.end(), &events);
+  if (events.error_text_.empty()) return {};
+  const size_t position = events.error_position_ == 0 ? 0 : events.error_position_ - 1;
+  return Error(
+      ErrorCode::kCorrupt,
+      fmt::format("not valid JSON at {}: {}", place_of(text, position), events.error_text_),
+      std::string(subject));
 }
 
 Result<Json> read_json_file(const std::string& path) {

@@ -29,6 +29,24 @@ Result<Json> parse_json(std::string_view text, std::string_view subject,
 Result<SortedJson> parse_sorted_json(std::string_view text, std::string_view subject,
                                      const JsonLimits& limits = {});
 
+/// Receives a document piece by piece. Every function returns true to go on, false to stop.
+class JsonEvents : public nlohmann::json_sax<SortedJson> {
+ public:
+  bool parse_error(size_t position, const std::string& last_token,
+                   const nlohmann::json::exception& exception) final;
+
+ private:
+  friend Status walk_json(std::string_view, std::string_view, JsonEvents&, const JsonLimits&);
+  size_t error_position_ = 0;
+  std::string error_text_;
+};
+
+/// Feeds a document to `events` without building a tree, for huge untrusted documents.
+/// `limits.reject_duplicate_keys` is left to the receiver. Success also where the receiver stopped.
+/// Errors: kCorrupt, kLimit.
+Status walk_json(std::string_view text, std::string_view subject, JsonEvents& events,
+                 const JsonLimits& limits = {});
+
 /// Reads and parses a whole file. Errors: as parse_json, and those of read_file.
 Result<Json> read_json_file(const std::string& path);
 
