@@ -85,4 +85,9 @@ class Checkpoint {
   std::unique_ptr<Impl> impl_;
 };
 
+/// Looks at every block scale: none may be NaN or negative, and no tensor scale may be so large
+/// that it must have been stored inverted. Opening does not do this, because it reads a ninth of
+/// the quantized bytes. Errors: kCorrupt (all bad matrices in one message), kIo.
+Status check_scales(const Checkpoint& checkpoint);
+
 }  // namespace nibble

@@ -1,0 +1,81 @@
+// compressed-tensors, format "nvfp4-pack-quantized" (llm-compressor, AutoRound's export of that
+// name): second-level scales are stored as divisors. W4A4 with input_global_scale, W4A16 without.
+#include <fmt/format.h>
+
+#include <array>
+#include <cmath>
+#include <utility>
+
+#include "checkpoint/dialects/compressed_tensors_description.h"
+#include "checkpoint/dialects/dialect.h"
+#include "checkpoint/dialects/nvfp4_parts.h"
+#include "numbers/nvfp4.h"
+
+namespace nibble {
+namespace {
+
+constexpr std::array<std::string_view, 3> kUnsupportedEndings = {
+    ".weight_zero_point", ".weight_g_idx", ".pre_quant_scale"};
+
+constexpr Nvfp4PartNames kNames = {
+    .codes = ".weight_packed",
+    .scales = ".weight_scale",
+    .tensor_scale = ".weight_global_scale",
+    .input_scale = ".input_global_scale",
+    .scalars_are_divisors = true,
+    .unsupported = kUnsupportedEndings,
+};
+
+bool recognises(const StoredFolder& folder) {
+  if (folder.place != DescriptionPlace::kConfig) return false;
+  const auto method = folder.description.find("quant_method");
+  return method != folder.description.end() && *method == "compressed-tensors";
+}
+
+Result<std::vector<CanonicalTensor>> read(const StoredFolder& folder) {
+  RETURN_IF_ERROR(check_compressed_tensors_description(folder.description, folder.path));
+  return read_nvfp4_tensors(folder, kNames);
+}
+
+std::vector<SafetensorsDeclaration> declare(const std::string& module, uint64_t rows, uint64_t cols,
+                                            bool has_input_scale) {
+  auto named = [&](std::string_view ending) { return fmt::format("{}{}", module, ending); };
+  std::vector<SafetensorsDeclaration> parts = {
+      {named(kNames.codes), DType::kU8, {rows, cols / 2}},
+      {named(kNames.scales), DType::kF8E4M3, {rows, cols / kNvfp4BlockSize}},
+      {named(kNames.tensor_scale), DType::kF32, {1}},
+  };
+  if (has_input_scale) parts.push_back({named(kNames.input_scale), DType::kF32, {1}});
+  return parts;
+}
+
+Result<std::vector<EncodedPart>> encode(const QuantizedMatrixView& matrix) {
+  const float divisor = 1.0f / matrix.tensor_scale;
+  if (!std::isnormal(divisor) || 1.0f / divisor != matrix.tensor_scale) {
+    return Error(
+        ErrorCode::kInvalidArgument,
+        fmt::format("the tensor scale {} is not the reciprocal of its reciprocal, so "
+                    "compressed-tensors, which stores the divisor, cannot hold it exactly; "
+                    "quantize with a canonical tensor scale",
+                    matrix.tensor_scale));
+  }
+  std::vector<EncodedPart> parts;
+  parts.push_back(borrowed_part(matrix.codes));
+  parts.push_back(borrowed_part(matrix.scales));
+  parts.push_back(scalar_part(divisor));
+  if (matrix.input_scale) parts.push_back(scalar_part(1.0f / *matrix.input_scale));
+  return parts;
+}
+
+std::vector<std::pair<std::string, std::string>> describe(const OutputSummary& summary,
+                                                          Json& config) {
+  config["quantization_config"] = compressed_tensors_description(summary);
+  return {};
+}
+
+}  // namespace
+
+const Dialect kCompressedTensorsDialect = {
+    "compressed-tensors", recognises, read, declare, encode, describe};
+
+}  // namespace nibble

@@ -1,0 +1,122 @@
+// The `ignore` list of compressed-tensors.
+//
+// Entries are regular expressions ("re:", matched from the start of the module name) that end in
+// the name of a projection: engines rename prefixes and fuse projections, so exact names would
+// miss, and anything wider would catch modules that are quantized.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <utility>
+
+#include "checkpoint/dialects/compressed_tensors_description.h"
+#include "checkpoint/dialects/module_kinds.h"
+#include "checkpoint/storage/canonical_name.h"
+
+namespace nibble {
+namespace {
+
+// The names under which engines run several projections as one.
+struct FusedName {
+  std::string_view name;
+  std::array<std::string_view, 3> members;
+};
+constexpr std::array<FusedName, 4> kFusedNames = {{
+    {"qkv_proj", {"q_proj", "k_proj", "v_proj"}},
+    {"gate_up_proj", {"gate_proj", "up_proj", "up_proj"}},
+    {"in_proj_qkvz", {"in_proj_qkv", "in_proj_z", "in_proj_z"}},
+    {"in_proj_ba", {"in_proj_b", "in_proj_a", "in_proj_a"}},
+}};
+
+// Regular expression for a dotted path; "#" stands for any number.
+std::string path_pattern(std::string_view path) {
+  std::string pattern;
+  for (const char c : path) {
+    if (c == '#') {
+      pattern += "\\d+";
+    } else if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+               c == '_' || static_cast<unsigned char>(c) >= 0x80) {
+      pattern += c;
+    } else {
+      pattern += '\\';
+      pattern += c;
+    }
+  }
+  return pattern;
+}
+
+std::string one_of(const std::vector<std::string>& choices) {
+  return choices.size() == 1 ? choices.front() : fmt::format("({})", fmt::join(choices, "|"));
+}
+
+// Leaves of one parent that are plain in the same layers; no layers means in all of them.
+using LeafGroups =
+    std::map<std::pair<std::string, std::vector<uint64_t>>, std::vector<std::string>>;
+
+LeafGroups group_leaves(const std::vector<LayerKind>& kinds) {
+  LeafGroups groups;
+  for (const LayerKind& kind : kinds) {
+    if (kind.plain_layers.empty()) continue;
+    std::vector<uint64_t> layers;
+    if (!kind.quantized_layers.empty()) {
+      layers.assign(kind.plain_layers.begin(), kind.plain_layers.end());
+    }
+    groups[{kind.parent, layers}].push_back(kind.leaf);
+  }
+  for (auto& [key, leaves] : groups) {
+    for (const FusedName& fused : kFusedNames) {
+      const bool all = std::all_of(fused.members.begin(), fused.members.end(), [&](auto member) {
+        return std::find(leaves.begin(), leaves.end(), member) != leaves.end();
+      });
+      if (all) leaves.emplace_back(fused.name);
+    }
+  }
+  return groups;
+}
+
+void add_modules(const ModelArea& area, Json& ignore) {
+  for (const std::string& module : area.plain_modules) {
+    ignore.push_back(fmt::format("re:.*{}$", path_pattern(canonical_name(module))));
+  }
+}
+
+void add_area(const ModelArea& area, std::initializer_list<const char*> patterns, Json& ignore) {
+  if (area.any_quantized) {
+    add_modules(area, ignore);
+  } else {
+    for (const char* pattern : patterns) ignore.push_back(pattern);
+  }
+}
+
+}  // namespace
+
+Json compressed_tensors_ignore(const OutputSummary& summary) {
+  const ModuleSurvey survey = survey_modules(summary);
+  Json ignore = Json::array();
+  // Both forms: some engines compare names, others rename the head and keep only patterns.
+  if (!survey.head.any_quantized) {
+    ignore.push_back("lm_head");
+    ignore.push_back("re:.*lm_head");
+  }
+  add_modules(survey.others, ignore);
+  for (const auto& [key, leaves] : group_leaves(survey.kinds)) {
+    const auto& [parent, layers] = key;
+    std::string pattern = "re:.*";
+    if (!layers.empty()) {
+      std::vector<std::string> numbers;
+      for (const uint64_t layer : layers) numbers.push_back(fmt::format("{}", layer));
+      pattern += fmt::format("layers\\.{}\\.", one_of(numbers));
+    }
+    if (!parent.empty()) pattern += path_pattern(parent) + "\\.";
+    std::vector<std::string> choices;
+    for (const std::string& leaf : leaves) choices.push_back(path_pattern(leaf));
+    ignore.push_back(pattern + one_of(choices) + "$");
+  }
+  add_area(survey.vision, {"re:.*visual.*"}, ignore);
+  // The first form is a literal that some engines look for.
+  add_area(survey.mtp, {"re:^mtp.*", "re:.*mtp\\..*"}, ignore);
+  return ignore;
+}
+
+}  // namespace nibble

@@ -1,0 +1,68 @@
+// ModelOpt's unified Hugging Face export, algorithms NVFP4 (W4A4) and W4A16_NVFP4: second-level
+// scales are stored as multipliers, codes take the name of the weight.
+#include <fmt/format.h>
+
+#include <array>
+#include <utility>
+
+#include "checkpoint/dialects/dialect.h"
+#include "checkpoint/dialects/modelopt_description.h"
+#include "checkpoint/dialects/nvfp4_parts.h"
+#include "numbers/nvfp4.h"
+
+namespace nibble {
+namespace {
+
+constexpr std::array<std::string_view, 3> kUnsupportedEndings = {
+    ".pre_quant_scale", ".svdquant_lora_a", ".svdquant_lora_b"};
+
+constexpr Nvfp4PartNames kNames = {
+    .codes = ".weight",
+    .scales = ".weight_scale",
+    .tensor_scale = ".weight_scale_2",
+    .input_scale = ".input_scale",
+    .scalars_are_divisors = false,
+    .unsupported = kUnsupportedEndings,
+};
+
+bool recognises(const StoredFolder& folder) {
+  return is_modelopt_description(folder.place, folder.description);
+}
+
+Result<std::vector<CanonicalTensor>> read(const StoredFolder& folder) {
+  RETURN_IF_ERROR(check_modelopt_description(folder.description, folder.path));
+  return read_nvfp4_tensors(folder, kNames);
+}
+
+std::vector<SafetensorsDeclaration> declare(const std::string& module, uint64_t rows, uint64_t cols,
+                                            bool has_input_scale) {
+  auto named = [&](std::string_view ending) { return fmt::format("{}{}", module, ending); };
+  std::vector<SafetensorsDeclaration> parts = {
+      {named(kNames.codes), DType::kU8, {rows, cols / 2}},
+      {named(kNames.scales), DType::kF8E4M3, {rows, cols / kNvfp4BlockSize}},
+      {named(kNames.tensor_scale), DType::kF32, {}},
+  };
+  if (has_input_scale) parts.push_back({named(kNames.input_scale), DType::kF32, {}});
+  return parts;
+}
+
+Result<std::vector<EncodedPart>> encode(const QuantizedMatrixView& matrix) {
+  std::vector<EncodedPart> parts;
+  parts.push_back(borrowed_part(matrix.codes));
+  parts.push_back(borrowed_part(matrix.scales));
+  parts.push_back(scalar_part(matrix.tensor_scale));
+  if (matrix.input_scale) parts.push_back(scalar_part(*matrix.input_scale));
+  return parts;
+}
+
+std::vector<std::pair<std::string, std::string>> describe(const OutputSummary& summary,
+                                                          Json& config) {
+  config["quantization_config"] = modelopt_config_section(summary);
+  return {{std::string(kHfQuantConfigName), dump_json(modelopt_quant_file(summary))}};
+}
+
+}  // namespace
+
+const Dialect kModelOptDialect = {"modelopt", recognises, read, declare, encode, describe};
+
+}  // namespace nibble

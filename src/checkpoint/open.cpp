@@ -1,0 +1,88 @@
+#include <fmt/format.h>
+
+#include <array>
+#include <utility>
+
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/dialects/dialect.h"
+#include "checkpoint/storage/canonical_name.h"
+#include "checkpoint/storage/checkpoint_impl.h"
+#include "checkpoint/storage/problem_list.h"
+
+namespace nibble {
+namespace {
+
+constexpr std::array<const Dialect*, 3> kDialects = {
+    &kCompressedTensorsDialect,
+    &kModelOptDialect,
+    &kPlainHfDialect,
+};
+
+// Names the tool of a description that no dialect knows.
+Error unknown_description(const StoredFolder& folder) {
+  const auto method = folder.description.find("quant_method");
+  const std::string name = method != folder.description.end() && method->is_string()
+                               ? method->get<std::string>()
+                               : std::string("(none)");
+  return Error(
+      ErrorCode::kUnsupported,
+      fmt::format("is quantized with the method \"{:.80}\", which nibble does not read; {}", name,
+                  supported_storage_text()),
+      folder.path);
+}
+
+Status name_tensors(std::vector<CanonicalTensor> read, Checkpoint::Impl& impl) {
+  ProblemList twice;
+  impl.tensors.reserve(read.size());
+  impl.places = std::move(read);
+  for (CanonicalTensor& tensor : impl.places) {
+    tensor.info.name = std::string(canonical_name(tensor.info.stored_name));
+    impl.tensors.push_back(tensor.info);
+  }
+  for (size_t i = 0; i < impl.tensors.size(); ++i) {
+    const auto [at, is_new] = impl.by_name.emplace(impl.tensors[i].name, i);
+    if (is_new) continue;
+    twice.add(fmt::format("{} and {} (both are {})", impl.tensors[at->second].stored_name,
+                          impl.tensors[i].stored_name, impl.tensors[i].name));
+  }
+  if (twice.empty()) return {};
+  return Error(ErrorCode::kCorrupt,
+               fmt::format("holds {} tensors twice under different prefixes: {}", twice.size(),
+                           twice.text()),
+               impl.folder.path);
+}
+
+}  // namespace
+
+std::span<const Dialect* const> dialects() { return kDialects; }
+
+std::string supported_storage_text() {
+  return "supported are safetensors in BF16, F16 or F32, compressed-tensors with the format "
+         "nvfp4-pack-quantized, and ModelOpt with the algorithm NVFP4 or W4A16_NVFP4";
+}
+
+CanonicalTensor plain_tensor(const StoredFolder& folder, StoredTensor stored) {
+  CanonicalTensor tensor;
+  tensor.info.stored_name = stored.entry->name;
+  tensor.info.shard = folder.shards[stored.shard].name;
+  tensor.info.dtype = stored.entry->dtype;
+  tensor.info.shape = stored.entry->shape;
+  tensor.info.n_bytes = stored.entry->n_bytes;
+  tensor.data = stored;
+  return tensor;
+}
+
+Result<std::shared_ptr<const Checkpoint>> Checkpoint::open(const std::string& folder) {
+  auto impl = std::make_unique<Impl>();
+  ASSIGN_OR_RETURN(impl->folder, open_stored_folder(folder));
+  for (const Dialect* dialect : kDialects) {
+    if (!dialect->recognises(impl->folder)) continue;
+    impl->dialect = dialect->name;
+    ASSIGN_OR_RETURN(std::vector<CanonicalTensor> read, dialect->read(impl->folder));
+    RETURN_IF_ERROR(name_tensors(std::move(read), *impl));
+    return std::shared_ptr<const Checkpoint>(std::make_shared<Checkpoint>(std::move(impl)));
+  }
+  return unknown_description(impl->folder);
+}
+
+}  // namespace nibble
