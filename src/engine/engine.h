@@ -22,6 +22,9 @@ struct EngineOptions {
   size_t n_threads = 0;            ///< 0: one per processor
   std::string cpu_implementation;  ///< empty: the best; "scalar" is the reference
   size_t max_batch_rows = 512;
+  /// False: a folder without tokenizer.json opens too; then tokenizer() must not be called, and
+  /// every row of the head may be sampled.
+  bool requires_tokenizer = true;
 };
 
 /// How an answer ended.
@@ -61,28 +64,30 @@ class Engine {
   ~Engine();
 
   const Checkpoint& checkpoint() const;
+  bool has_tokenizer() const;
   const Tokenizer& tokenizer() const;
   Model& model();
   const ModelConfig& config() const;
   std::string backend_description() const;
 
-  /// tokenizer_config.json, or an empty object; chat_template.jinja, if the folder has one.
+  /// tokenizer_config.json, or an empty object; chat_template.jinja, or else the template that
+  /// older folders keep in tokenizer_config.json, if there is one.
   const Json& tokenizer_config() const;
   const std::optional<std::string>& chat_template() const;
 
-  /// Union of the end tokens of config, generation_config and tokenizer_config.
+  /// Union of the end tokens of config, generation_config and tokenizer_config, rising.
   std::span<const int32_t> stop_tokens() const;
   /// Sampling settings of generation_config.json, where it has any (do_sample false is greedy).
   const SamplingParams& default_sampling() const;
 
   /// Runs the prompt and samples until a stop token, the limit, or a full context. Ctrl-C
-  /// (core/cancel.h) ends it with kCancelled. Errors: kInvalidArgument (empty prompt, bad
-  /// sampling), kOutOfMemory.
+  /// (core/cancel.h) ends it with kCancelled. Errors: kInvalidArgument (empty prompt, a prompt
+  /// longer than the context, bad sampling), kNotFinite (the model gave NaN), kOutOfMemory, kIo.
   Result<GenerationResult> generate(std::span<const int32_t> prompt, const GenerationParams& params,
                                     const TokenSink& sink = {});
 
   /// Runs `tokens` from an empty state and hands over the logits of positions [first,
-  /// tokens.size()).
+  /// tokens.size()). Errors: kInvalidArgument, kOutOfMemory, kIo, kCancelled, the sink's.
   Status score(std::span<const int32_t> tokens, size_t first, const LogitsSink& sink);
 
  private:
