@@ -22,7 +22,7 @@ struct QuantizeJob {
   std::string destination;
   std::string method = "sweep";                ///< a name of quantize_methods()
   std::string recipe = "all";                  ///< a name of recipes()
-  std::vector<std::string> ignore;             ///< patterns, see recipe.h
+  std::vector<std::string> ignore;             ///< patterns, see ignore_pattern.h
   std::string dialect = "compressed-tensors";  ///< a name of writable_dialects()
   size_t n_threads = 0;
   bool force = false;
@@ -35,6 +35,7 @@ struct PlanRow {
   bool quantize = false;
   std::string reason;  ///< why it is kept, for the table; empty when it is quantized
   uint64_t n_output_bytes = 0;
+  std::string fused_group;  ///< members share one tensor scale; empty for none
 };
 
 /// What will happen to every tensor.
@@ -53,6 +54,8 @@ struct TensorError {
   double sqnr_db = 0.0;       ///< -10 log10(relative_mse); +infinity where there is no error
   double max_abs_error = 0.0;
   float tensor_scale = 1.0f;
+  double sum_squares = 0.0;         ///< of the original weights
+  double sum_squared_errors = 0.0;  ///< what relative_mse divides by sum_squares
 };
 
 struct QuantizeReport {
@@ -75,9 +78,15 @@ std::vector<NamedChoice> recipes();
 /// method, recipe or dialect, a bad or unmatched pattern, a source that is already quantized).
 Result<Plan> make_plan(const QuantizeJob& job);
 
+/// The plan as a table for people, and as one JSON object (keys: tensors, totals, n_quantized,
+/// n_weights, n_source_bytes, n_output_bytes, bits_per_quantized_weight).
+std::string plan_text(const Plan& plan);
+Json plan_json(const Plan& plan);
+
 /// Carries the plan out: reads, quantizes and writes one tensor after the other. Memory: a few
-/// matrices. Errors: those of CheckpointWriter; kNotFinite (tensor and index); kCancelled, kNoSpace
-/// (DST.partial stays and is named in the message).
+/// matrices. Any NaN or infinity in a floating tensor stops it, kept tensors included.
+/// Errors: those of CheckpointWriter; kNotFinite (tensor and index); kIo (the source changed while
+/// it was read); kCancelled, kNoSpace (DST.partial stays and is named in the message).
 Result<QuantizeReport> run_quantize(const QuantizeJob& job, const Plan& plan,
                                     const ProgressSink& progress = {});
 

@@ -1,0 +1,185 @@
+#include "quantize/error_report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <map>
+
+#include "core/bytes.h"
+
+namespace nibble {
+namespace {
+
+constexpr size_t kGrainElements = size_t{1} << 16;
+
+struct RowSums {
+  double squares = 0.0;
+  double squared_errors = 0.0;
+  double max_abs_error = 0.0;
+};
+
+RowSums compare_row(std::span<const float> weights, std::span<const float> decoded) {
+  constexpr size_t kLanes = 4;
+  std::array<double, kLanes> squares = {};
+  std::array<double, kLanes> errors = {};
+  std::array<double, kLanes> largest = {};
+  // The columns are a multiple of 16.
+  for (size_t i = 0; i + kLanes <= weights.size(); i += kLanes) {
+    for (size_t j = 0; j < kLanes; ++j) {
+      const double weight = weights[i + j];
+      const double error = weight - static_cast<double>(decoded[i + j]);
+      squares[j] += weight * weight;
+      errors[j] += error * error;
+      largest[j] = std::max(largest[j], std::fabs(error));
+    }
+  }
+  return {(squares[0] + squares[1]) + (squares[2] + squares[3]),
+          (errors[0] + errors[1]) + (errors[2] + errors[3]),
+          std::max(std::max(largest[0], largest[1]), std::max(largest[2], largest[3]))};
+}
+
+// What several matrices lost together.
+struct Total {
+  size_t n_tensors = 0;
+  uint64_t n_weights = 0;
+  double sum_squares = 0.0;
+  double sum_squared_errors = 0.0;
+  double max_abs_error = 0.0;
+
+  void add(const TensorError& error) {
+    ++n_tensors;
+    n_weights += n_elements(error.shape).value_or(0);
+    sum_squares += error.sum_squares;
+    sum_squared_errors += error.sum_squared_errors;
+    max_abs_error = std::max(max_abs_error, error.max_abs_error);
+  }
+  double relative() const { return relative_mse(sum_squared_errors, sum_squares); }
+};
+
+// Per role in the order of the roles, and over all.
+struct Totals {
+  std::map<TensorRole, Total> by_role;
+  Total all;
+};
+
+Totals totals_of(const QuantizeReport& report) {
+  Totals totals;
+  for (const TensorError& error : report.tensors) {
+    totals.by_role[error.role].add(error);
+    totals.all.add(error);
+  }
+  return totals;
+}
+
+// JSON has no infinity: a matrix without error has no ratio.
+Json finite_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+
+Json total_json(std::string_view role, const Total& total) {
+  return Json{{"role", std::string(role)},
+              {"n_tensors", total.n_tensors},
+              {"n_weights", total.n_weights},
+              {"relative_mse", total.relative()},
+              {"sqnr_db", finite_or_null(sqnr_db(total.relative()))},
+              {"max_abs_error", total.max_abs_error}};
+}
+
+std::string error_line(std::string_view name, size_t width, std::string_view shape, double relative,
+                       double largest) {
+  return fmt::format("{:<{}}  {:>14}  {:>11.4e}  {:>7.2f} dB  {:>11.4e}\n", name, width, shape,
+                     relative, sqnr_db(relative), largest);
+}
+
+}  // namespace
+
+double relative_mse(double sum_squared_errors, double sum_squares) {
+  if (sum_squared_errors == 0.0) return 0.0;
+  return sum_squared_errors / sum_squares;
+}
+
+double sqnr_db(double relative_mse) {
+  if (relative_mse == 0.0) return std::numeric_limits<double>::infinity();
+  return -10.0 * std::log10(relative_mse);
+}
+
+TensorError measure_error(const TensorView& weights, const QuantizedMatrixView& matrix,
+                          ThreadPool& pool) {
+  CHECK((weights.shape == Shape{matrix.rows, matrix.cols}));
+  const size_t cols = matrix.cols;
+  const size_t row_bytes = cols * dtype_bytes(weights.dtype);
+  std::vector<RowSums> rows(matrix.rows);
+  const size_t grain = std::max<size_t>(1, kGrainElements / std::max<size_t>(1, cols));
+  pool.parallel_for(rows.size(), grain, [&](size_t begin, size_t end) {
+    std::vector<float> original(cols);
+    std::vector<float> decoded(cols);
+    for (size_t r = begin; r < end; ++r) {
+      const TensorView row{weights.dtype, {cols}, weights.bytes.subspan(r * row_bytes, row_bytes)};
+      CHECK(to_f32(row, original).has_value());
+      dequantize_rows(matrix, r, 1, decoded);
+      rows[r] = compare_row(original, decoded);
+    }
+  });
+
+  TensorError error;
+  error.shape = weights.shape;
+  error.tensor_scale = matrix.tensor_scale;
+  for (const RowSums& row : rows) {
+    error.sum_squares += row.squares;
+    error.sum_squared_errors += row.squared_errors;
+    error.max_abs_error = std::max(error.max_abs_error, row.max_abs_error);
+  }
+  error.relative_mse = relative_mse(error.sum_squared_errors, error.sum_squares);
+  error.sqnr_db = sqnr_db(error.relative_mse);
+  return error;
+}
+
+Json report_json(const QuantizeReport& report) {
+  Json json;
+  json["tensors"] = Json::array();
+  for (const TensorError& error : report.tensors) {
+    json["tensors"].push_back({{"name", error.name},
+                               {"role", std::string(role_name(error.role))},
+                               {"shape", error.shape},
+                               {"relative_mse", error.relative_mse},
+                               {"sqnr_db", finite_or_null(error.sqnr_db)},
+                               {"max_abs_error", error.max_abs_error},
+                               {"tensor_scale", error.tensor_scale}});
+  }
+  const Totals totals = totals_of(report);
+  json["totals"] = Json::array();
+  for (const auto& [role, total] : totals.by_role) {
+    json["totals"].push_back(total_json(role_name(role), total));
+  }
+  json["total"] = total_json("all", totals.all);
+  json["n_source_bytes"] = report.n_source_bytes;
+  json["n_output_bytes"] = report.n_output_bytes;
+  json["elapsed_s"] = report.elapsed_s;
+  return json;
+}
+
+std::string report_text(const QuantizeReport& report) {
+  size_t width = 20;
+  for (const TensorError& error : report.tensors) width = std::max(width, error.name.size());
+  const std::string header = fmt::format("{:<{}}  {:>14}  {:>11}  {:>10}  {:>11}\n", "tensor",
+                                         width, "shape", "rel. MSE", "SQNR", "max error");
+  std::string text = header + std::string(header.size() - 1, '-') + "\n";
+  for (const TensorError& error : report.tensors) {
+    text += error_line(error.name, width, shape_text(error.shape), error.relative_mse,
+                       error.max_abs_error);
+  }
+  text += std::string(header.size() - 1, '-') + "\n";
+  const Totals totals = totals_of(report);
+  for (const auto& [role, total] : totals.by_role) {
+    text += error_line(role_name(role), width, fmt::format("{} tensors", total.n_tensors),
+                       total.relative(), total.max_abs_error);
+  }
+  text += error_line("all", width, fmt::format("{} tensors", totals.all.n_tensors),
+                     totals.all.relative(), totals.all.max_abs_error);
+  text += fmt::format("{} -> {} in {:.1f} s\n", human_bytes(report.n_source_bytes),
+                      human_bytes(report.n_output_bytes), report.elapsed_s);
+  return text;
+}
+
+}  // namespace nibble

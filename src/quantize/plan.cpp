@@ -1,0 +1,178 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <unordered_map>
+
+#include "checkpoint/writer.h"
+#include "numbers/nvfp4.h"
+#include "quantize/ignore_pattern.h"
+#include "quantize/methods/method.h"
+#include "quantize/quantize.h"
+#include "quantize/recipe.h"
+
+namespace nibble {
+namespace {
+
+Error unknown_choice(std::string_view kind, const std::string& given,
+                     const std::vector<std::string_view>& choices) {
+  return Error(ErrorCode::kInvalidArgument, fmt::format("there is no {} \"{}\"; choose one of: {}",
+                                                        kind, given, fmt::join(choices, ", ")));
+}
+
+std::vector<std::string_view> names_of(const std::vector<NamedChoice>& choices) {
+  std::vector<std::string_view> names;
+  for (const NamedChoice& choice : choices) names.push_back(choice.name);
+  return names;
+}
+
+Status check_choices(const QuantizeJob& job) {
+  if (find_method(job.method) == nullptr) {
+    return unknown_choice("method", job.method, names_of(quantize_methods()));
+  }
+  if (find_recipe(job.recipe) == nullptr) {
+    return unknown_choice("recipe", job.recipe, names_of(recipes()));
+  }
+  const std::vector<std::string_view> dialects = writable_dialects();
+  if (std::find(dialects.begin(), dialects.end(), job.dialect) == dialects.end()) {
+    return unknown_choice("output dialect", job.dialect, dialects);
+  }
+  return {};
+}
+
+Status check_not_quantized(const Checkpoint& source) {
+  for (const TensorInfo& tensor : source.tensors()) {
+    if (tensor.storage == Storage::kPlain) continue;
+    return Error(ErrorCode::kInvalidArgument,
+                 fmt::format("is already quantized ({}; {} is NVFP4); quantizing starts from the "
+                             "original BF16, F16 or F32 checkpoint",
+                             source.dialect(), tensor.stored_name),
+                 source.folder());
+  }
+  return {};
+}
+
+// Why a tensor is kept whatever the recipe says; empty for linears of the text body.
+std::string reason_outside(const TensorSpec* spec, std::optional<TensorRole> role) {
+  if (!role) return "not part of the model";
+  if (spec != nullptr && spec->is_linear) return {};
+  switch (*role) {
+    case TensorRole::kMtp:
+      return "multi-token prediction passes through";
+    case TensorRole::kVision:
+      return "vision passes through";
+    case TensorRole::kExpertInput:
+    case TensorRole::kExpertOutput:
+      return "experts stored together in one tensor pass through";
+    default:
+      return fmt::format("{}: not a linear of the layers", role_name(*role));
+  }
+}
+
+std::string reason_in_body(const TensorInfo& tensor, const TensorSpec& spec, const Recipe& recipe) {
+  if (!recipe.selects(spec)) return fmt::format("not in recipe {}", recipe.name);
+  if (!is_floating(tensor.dtype)) {
+    return fmt::format("its type {} is not floating-point", dtype_name(tensor.dtype));
+  }
+  if (tensor.shape.size() != 2) return "not a matrix";
+  if (tensor.shape[1] % kNvfp4BlockSize != 0) {
+    return fmt::format("its {} columns are not a multiple of {}", tensor.shape[1], kNvfp4BlockSize);
+  }
+  return {};
+}
+
+// Takes the matched tensors out of the plan.
+Status apply_ignores(const std::vector<std::string>& patterns, std::vector<PlanRow>& rows,
+                     bool tied_head) {
+  std::vector<TensorNames> names;
+  for (const PlanRow& row : rows) names.push_back({row.tensor->name, row.tensor->stored_name});
+  // A tied head has no tensor of its own, yet lists of ignored modules always name it.
+  if (tied_head) names.push_back({"lm_head.weight", "lm_head.weight"});
+  for (const std::string& pattern : patterns) {
+    ASSIGN_OR_RETURN(const std::vector<bool> flags, match_pattern(pattern, names));
+    for (size_t i = 0; i < rows.size(); ++i) {
+      if (!flags[i] || !rows[i].quantize) continue;
+      rows[i].quantize = false;
+      rows[i].reason = fmt::format("ignored by \"{}\"", pattern);
+    }
+  }
+  return {};
+}
+
+// Engines fuse the members of a group into one matrix, so one kept member keeps them all.
+void keep_groups_alike(std::vector<PlanRow>& rows) {
+  std::unordered_map<std::string, const PlanRow*> kept;
+  for (const PlanRow& row : rows) {
+    if (!row.quantize && !row.fused_group.empty()) kept.emplace(row.fused_group, &row);
+  }
+  for (PlanRow& row : rows) {
+    const auto at = row.quantize ? kept.find(row.fused_group) : kept.end();
+    if (at == kept.end()) continue;
+    row.quantize = false;
+    row.reason = fmt::format("kept with {} ({}): engines fuse them and need both alike",
+                             at->second->tensor->name, at->second->reason);
+  }
+}
+
+std::vector<PlanRow> plan_rows(const Checkpoint& source, const ModelConfig& config,
+                               const Recipe& recipe) {
+  const TensorRoles roles(config);
+  std::vector<PlanRow> rows;
+  for (const TensorInfo& tensor : source.tensors()) {
+    const TensorSpec* spec = roles.find(tensor.name);
+    PlanRow row;
+    row.tensor = &tensor;
+    row.role = roles.role_of(tensor.name);
+    row.reason = reason_outside(spec, row.role);
+    if (row.reason.empty()) {
+      row.fused_group = spec->fused_group;
+      row.reason = reason_in_body(tensor, *spec, recipe);
+      row.quantize = row.reason.empty();
+    }
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+uint64_t output_bytes(const PlanRow& row) {
+  if (!row.quantize) return row.tensor->n_bytes;
+  return nvfp4_bytes(row.tensor->shape[0], row.tensor->shape[1]) + sizeof(float);
+}
+
+}  // namespace
+
+std::vector<NamedChoice> quantize_methods() {
+  std::vector<NamedChoice> choices;
+  for (const Method& method : methods()) choices.push_back({method.name, method.description});
+  return choices;
+}
+
+Result<Plan> make_plan(const QuantizeJob& job) {
+  RETURN_IF_ERROR(check_choices(job));
+  Plan plan;
+  ASSIGN_OR_RETURN(plan.source, Checkpoint::open(job.source));
+  RETURN_IF_ERROR(check_not_quantized(*plan.source));
+  ASSIGN_OR_RETURN(plan.config,
+                   parse_model_config(plan.source->config(), job.source + "/config.json"));
+  RETURN_IF_ERROR(check_tensors(*plan.source, plan.config));
+
+  plan.rows = plan_rows(*plan.source, plan.config, *find_recipe(job.recipe));
+  const bool tied_head = plan.source->find("lm_head.weight") == nullptr;
+  RETURN_IF_ERROR(apply_ignores(job.ignore, plan.rows, tied_head));
+  keep_groups_alike(plan.rows);
+  bool quantizes_any = false;
+  for (PlanRow& row : plan.rows) {
+    row.n_output_bytes = output_bytes(row);
+    quantizes_any = quantizes_any || row.quantize;
+  }
+  if (!quantizes_any) {
+    return Error(ErrorCode::kInvalidArgument,
+                 fmt::format("nothing is left to quantize with recipe {} and {} ignore patterns; "
+                             "see the plan of a run without --ignore",
+                             job.recipe, job.ignore.size()),
+                 job.source);
+  }
+  return plan;
+}
+
+}  // namespace nibble
