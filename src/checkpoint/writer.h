@@ -15,7 +15,12 @@ namespace nibble {
 /// What becomes of one tensor of the source.
 struct PlannedTensor {
   const TensorInfo* source = nullptr;  ///< borrowed from the source checkpoint
-  bool to_nvfp4 = false;               ///< otherwise its bytes pass through unchanged
+  /// Stored as NVFP4; otherwise its bytes pass through unchanged, and a matrix that the source
+  /// holds in NVFP4 keeps its codes and scales in the output's dialect.
+  bool to_nvfp4 = false;
+  /// With to_nvfp4: the matrix will carry a static activation scale. All quantized matrices of an
+  /// output have one (W4A4) or none (W4A16).
+  bool has_input_scale = false;
 };
 
 struct WriterOptions {
@@ -29,13 +34,19 @@ std::vector<std::string_view> writable_dialects();
 
 /// Streams tensors into `DST.partial` and renames it to DST in finish(). Headers are written first:
 /// the plan fixes every name, shape and offset. Not thread safe. If the object dies before
-/// finish(), `abandon` decides what is left: keep() leaves DST.partial, otherwise it is removed.
+/// finish(), DST.partial is removed, unless keep_partial() was called or the disk was full. The
+/// next run takes over a DST.partial that was left behind. An existing DST (with `force`) stays as
+/// it is until the new one is whole.
+///
+/// Tensors are named as in the source, prefix included. The folder holds the shards, config.json
+/// with every field of the source and the dialect's description, and every other file of the source
+/// but weights in other containers and other descriptions of quantization.
 class CheckpointWriter {
  public:
   /// Checks the target (not inside the source, not the source, not existing without force,
   /// writable, enough free space for the plan) and creates DST.partial.
-  ///   plan  every tensor of the source once; the order of tensors() decides the order of writing
-  /// Errors: kInvalidArgument, kAlreadyExists, kPermission, kNoSpace, kIo.
+  ///   plan  every tensor of the source once, in the order of writing
+  /// Errors: kInvalidArgument, kAlreadyExists, kNotFound, kPermission, kNoSpace, kIo.
   static Result<std::unique_ptr<CheckpointWriter>> create(std::shared_ptr<const Checkpoint> source,
                                                           std::vector<PlannedTensor> plan,
                                                           const std::string& destination,
@@ -51,7 +62,9 @@ class CheckpointWriter {
 
   /// Passes the next tensor of the plan through, byte for byte.
   Status write_source();
-  /// Writes the next tensor of the plan in NVFP4.
+  /// Writes the next tensor of the plan in NVFP4. Its shape and the presence of an input scale must
+  /// be those of the plan (CHECK). Errors also: kInvalidArgument (compressed-tensors: a tensor
+  /// scale that is not the reciprocal of its reciprocal), kNotFinite.
   Status write_nvfp4(const QuantizedMatrixView& matrix);
 
   /// Writes index, config with the dialect's description, and every other file of the source folder
