@@ -11,9 +11,10 @@ function(nibble_apply_isa sources_variable)
   set(kept)
   foreach(source ${${sources_variable}})
     if(source MATCHES "_(avx2|avx512)\\.cpp$")
+      set(isa ${CMAKE_MATCH_1}) # the next MATCHES overwrites it
       if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
         set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS
-                                    "${NIBBLE_ISA_FLAGS_${CMAKE_MATCH_1}}")
+                                    "${NIBBLE_ISA_FLAGS_${isa}}")
         list(APPEND kept ${source})
       endif()
     else()

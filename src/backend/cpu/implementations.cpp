@@ -28,7 +28,7 @@ bool has_avx2() {
          __builtin_cpu_supports("bmi2") != 0 && has_f16c();
 }
 
-[[maybe_unused]] bool has_avx512() {
+bool has_avx512() {
   return has_avx2() && __builtin_cpu_supports("avx512f") != 0 &&
          __builtin_cpu_supports("avx512bw") != 0 && __builtin_cpu_supports("avx512dq") != 0 &&
          __builtin_cpu_supports("avx512vl") != 0;
@@ -37,7 +37,7 @@ bool has_avx2() {
 
 constexpr CpuImplementation kImplementations[] = {
     {"scalar", "any processor; the reference", always, scalar_kernels},
-#if defined(NIBBLE_VECTOR_KERNELS)
+#if defined(__x86_64__)
     {"avx2", "x86-64 with AVX2, FMA, F16C and BMI2", has_avx2, avx2_kernels},
     {"avx512", "x86-64 with AVX-512 F, BW, DQ and VL", has_avx512, avx512_kernels},
 #endif

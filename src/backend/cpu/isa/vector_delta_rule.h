@@ -1,0 +1,380 @@
+// The gated delta rule on vectors of state columns.
+//
+// Recurrent: a slice of two vectors of columns is copied next to each other (128 rows x 2 vectors
+// are 16 KB with AVX-512, 8 KB with AVX2: it stays in L1 for the whole call). Per token one pass
+// over the slice sums S^T k, a second one writes the new state and sums S^T q.
+//
+// Chunked: kChunk tokens at a time as products of small matrices. With G_i the sum of the decay
+// logarithms up to token i of the chunk and S the state before it, the recurrence's corrections d
+// solve a triangular system:
+//   d_i = beta_i (v_i - e^(G_i) S^T k_i - sum_{j<i} e^(G_i - G_j) (k_i . k_j) d_j)
+//   out_i = e^(G_i) S^T q_i + sum_{j<=i} e^(G_i - G_j) (q_i . k_j) d_j
+//   S' = e^(G_last) S + sum_j e^(G_last - G_j) k_j d_j^T
+// All exponents that are used are <= 0; those above the diagonal, which could overflow, are masked
+// before exp. Tokens beyond the last whole chunk go through the recurrence.
+#pragma once
+
+#include <math.h>
+
+#include "backend/cpu/isa/vector_math.h"
+#include "backend/cpu/isa/vector_tile.h"
+#include "backend/cpu/kernels.h"
+
+namespace nibble {
+
+template <class S>
+struct VectorDeltaRule {
+  using V = typename S::V;
+  using L = Lanes<S>;
+  using RegisterTile = Tile<S>;
+  static constexpr size_t kChunk = 64;
+  static constexpr size_t kSlice = 2 * S::kLanes;
+
+  // What the tokens of one head share.
+  struct Head {
+    const float* q;
+    const float* k;
+    const float* v;
+    const float* decay;
+    const float* beta;
+    float* state;
+    float* out;
+    size_t gate_stride;
+    size_t out_stride;
+    float q_scale;
+
+    Head(const DeltaRuleArgs& args, size_t head) {
+      const size_t key_head = head / (args.n_value_heads / args.n_key_heads);
+      q = args.q + key_head * args.key_dim;
+      k = args.k + key_head * args.key_dim;
+      v = args.v + head * args.value_dim;
+      decay = args.decay + head;
+      beta = args.beta + head;
+      state = args.state + head * args.key_dim * args.value_dim;
+      out = args.out + head * args.value_dim;
+      gate_stride = args.n_value_heads;
+      out_stride = args.n_value_heads * args.value_dim;
+      q_scale = 1.0f / ::sqrtf(static_cast<float>(args.key_dim));
+    }
+  };
+
+  static size_t recurrent_scratch_floats(const DeltaRuleArgs& args) {
+    return args.key_dim * (kSlice + 2);
+  }
+
+  static void recurrent(const DeltaRuleArgs& args, const DeltaPart& part, float* scratch) {
+    step_tokens(args, part, {0, args.n_tokens}, scratch);
+  }
+
+  static size_t chunked_scratch_floats(const DeltaRuleArgs& args) {
+    const size_t chunk = Work(args, nullptr).n_floats;
+    const size_t steps = recurrent_scratch_floats(args);
+    return chunk > steps ? chunk : steps;
+  }
+
+  static void chunked(const DeltaRuleArgs& args, const DeltaPart& part, float* scratch) {
+    const size_t n_chunked = args.n_tokens / kChunk * kChunk;
+    if (n_chunked != 0) {
+      const Head head(args, part.head);
+      const Work work(args, scratch);
+      load_state(args, head, part.columns, work);
+      for (size_t t = 0; t < n_chunked; t += kChunk) run_chunk(args, head, part.columns, t, work);
+      store_state(args, head, part.columns, work);
+    }
+    step_tokens(args, part, {n_chunked, args.n_tokens}, scratch);
+  }
+
+ private:
+  static void normalize(const float* x, size_t dim, float eps, float scale, float* out) {
+    const float factor = scale / ::sqrtf(VectorMath<S>::dot(x, x, dim) + eps);
+    for_vectors<S>(dim, [&](size_t i, auto lanes) {
+      L::store(out + i, S::mul(L::load(x + i, lanes), S::set1(factor)), lanes);
+    });
+  }
+
+  // --- token after token ---
+
+  static void step_tokens(const DeltaRuleArgs& args, const DeltaPart& part, Range tokens,
+                          float* scratch) {
+    if (tokens.begin == tokens.end) return;
+    const Head head(args, part.head);
+    for (size_t j = part.columns.begin; j < part.columns.end; j += kSlice) {
+      const size_t left = part.columns.end - j;
+      step_slice(args, head, j, left < kSlice ? left : kSlice, tokens, scratch);
+    }
+  }
+
+  static void copy_slice(const float* from, size_t from_stride, size_t n_rows, size_t n, float* to,
+                         size_t to_stride) {
+    for (size_t i = 0; i < n_rows; ++i, from += from_stride, to += to_stride) {
+      for_vectors<S>(
+          n, [&](size_t j, auto lanes) { L::store(to + j, L::load(from + j, lanes), lanes); });
+    }
+  }
+
+  static void step_slice(const DeltaRuleArgs& args, const Head& head, size_t column, size_t n,
+                         Range tokens, float* scratch) {
+    float* slice = scratch;
+    float* q = slice + args.key_dim * kSlice;
+    float* k = q + args.key_dim;
+    if (n < kSlice) {
+      for (size_t i = 0; i < args.key_dim * kSlice; ++i) slice[i] = 0.0f;
+    }
+    copy_slice(head.state + column, args.value_dim, args.key_dim, n, slice, kSlice);
+    for (size_t t = tokens.begin; t < tokens.end; ++t) {
+      normalize(head.q + t * args.token_stride, args.key_dim, args.l2_eps, head.q_scale, q);
+      normalize(head.k + t * args.token_stride, args.key_dim, args.l2_eps, 1.0f, k);
+      float v[kSlice] = {};
+      float out[kSlice];
+      copy_slice(head.v + t * args.token_stride + column, 0, 1, n, v, 0);
+      const float decay = ::expf(head.decay[t * head.gate_stride]);
+      step(slice, args.key_dim, q, k, v, decay, head.beta[t * head.gate_stride], out);
+      copy_slice(out, 0, 1, n, head.out + t * head.out_stride + column, 0);
+    }
+    copy_slice(slice, kSlice, args.key_dim, n, head.state + column, args.value_dim);
+  }
+
+  // Four rows at a time give eight independent sums, enough to hide the latency of the multiplier.
+  static void step(float* state, size_t key_dim, const float* q, const float* k, const float* v,
+                   float decay, float beta, float* out) {
+    V p[8];
+#pragma GCC unroll 8
+    for (size_t i = 0; i < 8; ++i) p[i] = S::zero();
+    const V alpha = S::set1(decay);
+    size_t i = 0;
+    for (; i + 4 <= key_dim; i += 4) {
+#pragma GCC unroll 4
+      for (size_t r = 0; r < 4; ++r)
+        predict(state + (i + r) * kSlice, k[i + r], p[2 * r], p[2 * r + 1]);
+    }
+    for (; i < key_dim; ++i) predict(state + i * kSlice, k[i], p[0], p[1]);
+    const V factor = S::set1(beta);
+    V delta[2];
+#pragma GCC unroll 2
+    for (size_t j = 0; j < 2; ++j) {
+      const V sum = S::add(S::add(p[j], p[2 + j]), S::add(p[4 + j], p[6 + j]));
+      delta[j] = S::mul(factor, S::sub(S::load(v + j * S::kLanes), S::mul(alpha, sum)));
+    }
+#pragma GCC unroll 8
+    for (size_t r = 0; r < 8; ++r) p[r] = S::zero();
+    for (i = 0; i + 4 <= key_dim; i += 4) {
+#pragma GCC unroll 4
+      for (size_t r = 0; r < 4; ++r) {
+        update(state + (i + r) * kSlice, q[i + r], k[i + r], alpha, delta[0], delta[1], p[2 * r],
+               p[2 * r + 1]);
+      }
+    }
+    for (; i < key_dim; ++i) {
+      update(state + i * kSlice, q[i], k[i], alpha, delta[0], delta[1], p[0], p[1]);
+    }
+#pragma GCC unroll 2
+    for (size_t j = 0; j < 2; ++j) {
+      S::store(out + j * S::kLanes, S::add(S::add(p[j], p[2 + j]), S::add(p[4 + j], p[6 + j])));
+    }
+  }
+
+  static void predict(const float* row, float k, V& low, V& high) {
+    low = S::fma(S::load(row), S::set1(k), low);
+    high = S::fma(S::load(row + S::kLanes), S::set1(k), high);
+  }
+
+  static void update(float* row, float q, float k, V alpha, V delta_low, V delta_high, V& low,
+                     V& high) {
+    const V key = S::set1(k);
+    const V new_low = S::fma(key, delta_low, S::mul(alpha, S::load(row)));
+    const V new_high = S::fma(key, delta_high, S::mul(alpha, S::load(row + S::kLanes)));
+    S::store(row, new_low);
+    S::store(row + S::kLanes, new_high);
+    low = S::fma(new_low, S::set1(q), low);
+    high = S::fma(new_high, S::set1(q), high);
+  }
+
+  // --- chunks ---
+
+  struct Work {
+    size_t cols;       // value_dim padded to whole register tiles
+    float* state;      // [key_dim, cols]
+    float* k;          // [kChunk, key_pad]
+    float* q;          // [kChunk, key_pad]
+    float* k_columns;  // [key_dim, kChunk]
+    float* q_columns;  // [key_dim, kChunk]
+    float* keys;       // [kChunk j, kChunk i]: k_j . k_i, then the system's entries, negated
+    float* queries;    // [kChunk j, kChunk i]: k_j . q_i, then the weights of the outputs
+    float* delta;      // [kChunk, cols]
+    float* out;        // [kChunk, cols]
+    size_t n_floats;
+
+    Work(const DeltaRuleArgs& args, float* scratch) {
+      constexpr size_t kCols = RegisterTile::kCols;
+      cols = (args.value_dim + kCols - 1) / kCols * kCols;
+      n_floats = 0;
+      const auto take = [&](size_t n) {
+        float* place = scratch == nullptr ? nullptr : scratch + n_floats;
+        n_floats += (n + 15) / 16 * 16;
+        return place;
+      };
+      state = take(args.key_dim * cols);
+      k = take(kChunk * args.key_dim);
+      q = take(kChunk * args.key_dim);
+      k_columns = take(args.key_dim * kChunk);
+      q_columns = take(args.key_dim * kChunk);
+      keys = take(kChunk * kChunk);
+      queries = take(kChunk * kChunk);
+      delta = take(kChunk * cols);
+      out = take(kChunk * cols);
+    }
+  };
+
+  // The gates of a chunk. The sums may be large and their differences small: double keeps them
+  // exact, where F32 would lose 2e-4 of a weight after a sum of 3000.
+  struct Gates {
+    double sum[kChunk];
+    alignas(64) float beta[kChunk];
+    float from(size_t j, size_t i) const { return static_cast<float>(sum[i] - sum[j]); }
+    float from_start(size_t i) const { return static_cast<float>(sum[i]); }
+  };
+
+  static size_t padded(Range columns) {
+    constexpr size_t kCols = RegisterTile::kCols;
+    return (columns.end - columns.begin + kCols - 1) / kCols * kCols;
+  }
+
+  static void load_state(const DeltaRuleArgs& args, const Head& head, Range columns,
+                         const Work& work) {
+    for (size_t i = 0; i < args.key_dim * work.cols; ++i) work.state[i] = 0.0f;
+    copy_slice(head.state + columns.begin, args.value_dim, args.key_dim,
+               columns.end - columns.begin, work.state, work.cols);
+  }
+
+  static void store_state(const DeltaRuleArgs& args, const Head& head, Range columns,
+                          const Work& work) {
+    copy_slice(work.state, work.cols, args.key_dim, columns.end - columns.begin,
+               head.state + columns.begin, args.value_dim);
+  }
+
+  static void run_chunk(const DeltaRuleArgs& args, const Head& head, Range columns, size_t first,
+                        const Work& work) {
+    const size_t n = padded(columns);
+    Gates gates;
+    load_chunk(args, head, first, work, gates);
+    const Strided k_columns{work.k_columns, kChunk};
+    const Strided q_columns{work.q_columns, kChunk};
+    const Strided state{work.state, work.cols};
+    RegisterTile::multiply_all(kChunk, kChunk, args.key_dim, k_columns, k_columns, work.keys,
+                               kChunk, false);
+    RegisterTile::multiply_all(kChunk, kChunk, args.key_dim, k_columns, q_columns, work.queries,
+                               kChunk, false);
+    weigh_pairs(gates, work);
+    RegisterTile::multiply_all(kChunk, n, args.key_dim, k_columns, state, work.delta, work.cols,
+                               false);
+    RegisterTile::multiply_all(kChunk, n, args.key_dim, q_columns, state, work.out, work.cols,
+                               false);
+    start_chunk(args, head, columns, first, gates, work);
+    solve(n, work);
+    for (size_t i = 0; i < kChunk; i += RegisterTile::kRows) {
+      // Later tokens than the tile's last one have no weight.
+      const size_t rows = kChunk - i < RegisterTile::kRows ? kChunk - i : RegisterTile::kRows;
+      RegisterTile::multiply_all(rows, n, i + rows, {work.queries + i, kChunk},
+                                 {work.delta, work.cols}, work.out + i * work.cols, work.cols,
+                                 true);
+    }
+    const size_t width = columns.end - columns.begin;
+    copy_slice(work.out, work.cols, kChunk, width,
+               head.out + first * head.out_stride + columns.begin, head.out_stride);
+    advance_state(args, n, gates, work);
+  }
+
+  static void load_chunk(const DeltaRuleArgs& args, const Head& head, size_t first,
+                         const Work& work, Gates& gates) {
+    const size_t dim = args.key_dim;
+    double sum = 0.0;
+    for (size_t i = 0; i < kChunk; ++i) {
+      const size_t t = first + i;
+      normalize(head.q + t * args.token_stride, dim, args.l2_eps, head.q_scale, work.q + i * dim);
+      normalize(head.k + t * args.token_stride, dim, args.l2_eps, 1.0f, work.k + i * dim);
+      sum += static_cast<double>(head.decay[t * head.gate_stride]);
+      gates.sum[i] = sum;
+      gates.beta[i] = head.beta[t * head.gate_stride];
+    }
+    RegisterTile::transpose_floats(kChunk, dim, kChunk, {work.k, dim}, work.k_columns, kChunk);
+    RegisterTile::transpose_floats(kChunk, dim, kChunk, {work.q, dim}, work.q_columns, kChunk);
+  }
+
+  // keys[j, i] = -beta_i e^(G_i - G_j) k_j . k_i for j < i, else 0; queries[j, i] = e^(G_i - G_j)
+  // k_j . q_i for j <= i, else 0.
+  static void weigh_pairs(const Gates& gates, const Work& work) {
+    alignas(64) float exponent[kChunk];
+    for (size_t j = 0; j < kChunk; ++j) {
+      for (size_t i = 0; i < kChunk; ++i) {
+        exponent[i] = i < j ? -__builtin_inff() : gates.from(j, i);
+      }
+      for (size_t i = 0; i < kChunk; i += S::kLanes) {
+        const V weight = VectorMath<S>::exp(S::load(exponent + i));
+        const V beta = S::sub(S::zero(), S::load(gates.beta + i));
+        float* keys = work.keys + j * kChunk + i;
+        float* queries = work.queries + j * kChunk + i;
+        S::store(keys, S::mul(S::mul(weight, beta), S::load(keys)));
+        S::store(queries, S::mul(weight, S::load(queries)));
+      }
+      work.keys[j * kChunk + j] = 0.0f;
+    }
+  }
+
+  // delta_i = beta_i (v_i - e^(G_i) S^T k_i), out_i = e^(G_i) S^T q_i.
+  static void start_chunk(const DeltaRuleArgs& args, const Head& head, Range columns, size_t first,
+                          const Gates& gates, const Work& work) {
+    const size_t width = columns.end - columns.begin;
+    for (size_t i = 0; i < kChunk; ++i) {
+      const V decay = S::set1(::expf(gates.from_start(i)));
+      const V beta = S::set1(gates.beta[i]);
+      const float* v = head.v + (first + i) * args.token_stride + columns.begin;
+      float* delta = work.delta + i * work.cols;
+      float* out = work.out + i * work.cols;
+      for_vectors<S>(width, [&](size_t c, auto lanes) {
+        const V rest = S::sub(L::load(v + c, lanes), S::mul(decay, S::load(delta + c)));
+        S::store(delta + c, S::mul(beta, rest));
+        S::store(out + c, S::mul(decay, S::load(out + c)));
+      });
+    }
+  }
+
+  // Forward substitution by blocks of a register tile's rows: first the earlier blocks' part as a
+  // product, then row by row inside the block.
+  static void solve(size_t n, const Work& work) {
+    for (size_t i = 0; i < kChunk; i += RegisterTile::kRows) {
+      const size_t rows = kChunk - i < RegisterTile::kRows ? kChunk - i : RegisterTile::kRows;
+      if (i != 0) {
+        RegisterTile::multiply_all(rows, n, i, {work.keys + i, kChunk}, {work.delta, work.cols},
+                                   work.delta + i * work.cols, work.cols, true);
+      }
+      for (size_t c = 0; c < n; c += S::kLanes) {
+        for (size_t r = i + 1; r < i + rows; ++r) {
+          V sum = S::load(work.delta + r * work.cols + c);
+          for (size_t j = i; j < r; ++j) {
+            sum = S::fma(S::set1(work.keys[j * kChunk + r]),
+                         S::load(work.delta + j * work.cols + c), sum);
+          }
+          S::store(work.delta + r * work.cols + c, sum);
+        }
+      }
+    }
+  }
+
+  static void advance_state(const DeltaRuleArgs& args, size_t n, const Gates& gates,
+                            const Work& work) {
+    for (size_t i = 0; i < kChunk; ++i) {
+      const V weight = S::set1(::expf(gates.from(i, kChunk - 1)));
+      float* delta = work.delta + i * work.cols;
+      for (size_t c = 0; c < n; c += S::kLanes)
+        S::store(delta + c, S::mul(weight, S::load(delta + c)));
+    }
+    const V decay = S::set1(::expf(gates.from_start(kChunk - 1)));
+    for (size_t i = 0; i < args.key_dim * work.cols; i += S::kLanes) {
+      S::store(work.state + i, S::mul(decay, S::load(work.state + i)));
+    }
+    RegisterTile::multiply_all(args.key_dim, n, kChunk, {work.k, args.key_dim},
+                               {work.delta, work.cols}, work.state, work.cols, true);
+  }
+};
+
+}  // namespace nibble

@@ -1,0 +1,252 @@
+// Matrix products in F32 with weights decoded in registers.
+//
+// Few tokens (gemv): the weights are read once, where they lie. A group of weight rows goes along
+// the columns together: one vector of each row is decoded, multiplied with the same columns of
+// every token, and summed per (row, token) in registers. The sums across lanes come last.
+//
+// Many tokens (gemm): tokens were packed as [tile of kRows tokens][column][token in tile]. A range
+// of weight rows is decoded, in slices of kSliceCols columns, into panels [column][2 L rows] and
+// every token tile runs over all panels of the slice: a panel of 512 columns is 64 KB (AVX-512) or
+// 32 KB (AVX2), the four or eight of a part are 256 KB and stay in L2 while the tokens stream by,
+// and a token tile (28 or 12 KB) stays in L1 for all of them.
+#pragma once
+
+#include "backend/cpu/isa/vector_tile.h"
+#include "backend/cpu/kernels.h"
+
+namespace nibble {
+
+/// One weight row as vectors, for one kind.
+template <class S, MatrixKind kKind>
+struct WeightRow {
+  using V = typename S::V;
+  const uint8_t* elements;
+  const uint8_t* scales = nullptr;
+  const float* scale_values = nullptr;
+
+  WeightRow(const WeightView& weight, size_t row) {
+    const auto* bytes = static_cast<const uint8_t*>(weight.elements);
+    if constexpr (kKind == MatrixKind::kNvfp4) {
+      elements = bytes + row * weight.cols / 2;
+      scales = weight.scales + row * weight.cols / 16;
+      scale_values = weight.scale_values;
+    } else {
+      elements = bytes + row * weight.cols * kElementBytes;
+    }
+  }
+
+  /// Columns c to c + L; c is a multiple of L.
+  V load(size_t c) const {
+    if constexpr (kKind == MatrixKind::kF32) return S::load_f32(elements + 4 * c);
+    if constexpr (kKind == MatrixKind::kBF16) return S::load_bf16(elements + 2 * c);
+    if constexpr (kKind == MatrixKind::kF16) return S::load_f16(elements + 2 * c);
+    if constexpr (kKind == MatrixKind::kNvfp4) {
+      return S::mul(S::load_e2m1(elements + c / 2), S::set1(scale_values[scales[c / 16]]));
+    }
+  }
+
+  /// One column, by way of a vector whose other lanes are copies of it or zero.
+  float element(size_t c) const {
+    if constexpr (kKind == MatrixKind::kNvfp4) {
+      float values[S::kLanes];
+      S::store(values, load(c / S::kLanes * S::kLanes));
+      return values[c % S::kLanes];
+    } else {
+      alignas(64) uint8_t copy[S::kLanes * 4] = {};
+      for (size_t i = 0; i < kElementBytes; ++i) copy[i] = elements[c * kElementBytes + i];
+      float values[S::kLanes];
+      S::store(values, WeightRow(copy).load(0));
+      return values[0];
+    }
+  }
+
+ private:
+  static constexpr size_t kElementBytes = kKind == MatrixKind::kF32 ? 4 : 2;
+  explicit WeightRow(const uint8_t* bytes) : elements(bytes) {}
+};
+
+template <class S, MatrixKind kKind>
+struct VectorMatmul {
+  using V = typename S::V;
+  using Row = WeightRow<S, kKind>;
+  using RegisterTile = Tile<S>;
+
+  static constexpr size_t kMaxGemvTokens = 6;
+  static constexpr size_t kSliceCols = 512;
+  static constexpr size_t kMaxRows = 128;
+  static constexpr size_t kScratchFloats =
+      kMaxRows * kSliceCols + RegisterTile::kRows * RegisterTile::kCols;
+
+  static void gemv(const WeightView& weight, Range rows, const float* x, size_t n_tokens,
+                   const ProductOut& out) {
+    if (n_tokens == 1) return gemv_rows<8, 1>(weight, rows, x, out);
+    if (n_tokens == 2) return gemv_rows<8, 2>(weight, rows, x, out);
+    if (n_tokens == 3) return gemv_rows<4, 3>(weight, rows, x, out);
+    if (n_tokens == 4) return gemv_rows<4, 4>(weight, rows, x, out);
+    if (n_tokens == 5) return gemv_rows<4, 5>(weight, rows, x, out);
+    return gemv_rows<4, 6>(weight, rows, x, out);
+  }
+
+  static void gemm(const WeightView& weight, Range rows, const float* packed, size_t n_tokens,
+                   const ProductOut& out, float* scratch) {
+    size_t first = 0;
+    do {  // once even without columns: the result is then zero
+      const size_t left = weight.cols - first;
+      const size_t n_cols = left < kSliceCols ? left : kSliceCols;
+      decode_panels(weight, rows, first, n_cols, scratch);
+      multiply_slice(rows, packed + first * RegisterTile::kRows, weight.cols, n_cols, n_tokens,
+                     {out.data, out.stride, out.accumulate || first != 0}, scratch);
+      first += kSliceCols;
+    } while (first < weight.cols);
+  }
+
+  static void decode_row(const WeightView& weight, size_t row, float* out) {
+    const Row in(weight, row);
+    size_t c = 0;
+    for (; c + S::kLanes <= weight.cols; c += S::kLanes) S::store(out + c, in.load(c));
+    for (; c < weight.cols; ++c) out[c] = in.element(c);
+  }
+
+ private:
+  template <size_t kRows, size_t kTokens>
+  static void gemv_rows(const WeightView& weight, Range rows, const float* x,
+                        const ProductOut& out) {
+    size_t r = rows.begin;
+    for (; r + kRows <= rows.end; r += kRows) gemv_group<kRows, kTokens>(weight, r, x, out);
+    for (; r < rows.end; ++r) gemv_group<1, kTokens>(weight, r, x, out);
+  }
+
+  template <size_t kRows, size_t kTokens>
+  static void gemv_group(const WeightView& weight, size_t first, const float* x,
+                         const ProductOut& out) {
+    const size_t cols = weight.cols;
+    const Row row0(weight, first);
+    V sums[kRows][kTokens];
+#pragma GCC unroll 8
+    for (size_t r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+      for (size_t t = 0; t < kTokens; ++t) sums[r][t] = S::zero();
+    }
+    size_t c = 0;
+    for (; c + S::kLanes <= cols; c += S::kLanes) {
+      V tokens[kTokens];
+#pragma GCC unroll 8
+      for (size_t t = 0; t < kTokens; ++t) tokens[t] = S::load(x + t * cols + c);
+#pragma GCC unroll 8
+      for (size_t r = 0; r < kRows; ++r) {
+        const V w = Row(weight, first + r).load(c);
+#pragma GCC unroll 8
+        for (size_t t = 0; t < kTokens; ++t) sums[r][t] = S::fma(w, tokens[t], sums[r][t]);
+      }
+    }
+    for (size_t r = 0; r < kRows; ++r) {
+      const Row row(weight, first + r);
+      for (size_t t = 0; t < kTokens; ++t) {
+        float sum = S::sum(sums[r][t]);
+        for (size_t i = c; i < cols; ++i) sum += row.element(i) * x[t * cols + i];
+        float& place = out.data[t * out.stride + first + r];
+        place = out.accumulate ? place + sum : sum;
+      }
+    }
+  }
+
+  // Panels [n_cols][kCols rows] of the range, one after the other, kSliceCols apart.
+  static void decode_panels(const WeightView& weight, Range rows, size_t first, size_t n_cols,
+                            float* panels) {
+    constexpr size_t kCols = RegisterTile::kCols;
+    for (size_t r = rows.begin; r < rows.end; r += kCols, panels += kSliceCols * kCols) {
+      const size_t n_rows = rows.end - r < kCols ? rows.end - r : kCols;
+      RegisterTile::transpose(
+          n_rows, n_cols, kCols,
+          [&](size_t i, size_t c) { return Row(weight, r + i).load(first + c); },
+          [&](size_t i, size_t c) { return Row(weight, r + i).element(first + c); }, panels, kCols);
+    }
+  }
+
+  static void multiply_slice(Range rows, const float* packed, size_t cols, size_t n_cols,
+                             size_t n_tokens, const ProductOut& out, float* scratch) {
+    constexpr size_t kCols = RegisterTile::kCols;
+    constexpr size_t kTokens = RegisterTile::kRows;
+    float* edge = scratch + kMaxRows * kSliceCols;
+    for (size_t t = 0; t < n_tokens; t += kTokens, packed += cols * kTokens) {
+      const size_t n = n_tokens - t < kTokens ? n_tokens - t : kTokens;
+      const float* panel = scratch;
+      for (size_t r = rows.begin; r < rows.end; r += kCols, panel += kSliceCols * kCols) {
+        float* place = out.data + t * out.stride + r;
+        if (rows.end - r >= kCols) {
+          RegisterTile::multiply(n, n_cols, {packed, kTokens}, {panel, kCols}, place, out.stride,
+                                 out.accumulate);
+        } else {
+          RegisterTile::multiply(n, n_cols, {packed, kTokens}, {panel, kCols}, edge, kCols, false);
+          copy_edge(edge, n, rows.end - r, place, out);
+        }
+      }
+    }
+  }
+
+  static void copy_edge(const float* edge, size_t n_tokens, size_t n_rows, float* place,
+                        const ProductOut& out) {
+    for (size_t t = 0; t < n_tokens; ++t) {
+      for (size_t r = 0; r < n_rows; ++r) {
+        const float sum = edge[t * RegisterTile::kCols + r];
+        float& to = place[t * out.stride + r];
+        to = out.accumulate ? to + sum : sum;
+      }
+    }
+  }
+};
+
+/// The entries of MatmulKernels: one switch over the kind of the weights each.
+template <class S>
+struct MatmulEntries {
+  template <class Call>
+  static void by_kind(MatrixKind kind, const Call& call) {
+    switch (kind) {
+      case MatrixKind::kF32:
+        return call(VectorMatmul<S, MatrixKind::kF32>{});
+      case MatrixKind::kBF16:
+        return call(VectorMatmul<S, MatrixKind::kBF16>{});
+      case MatrixKind::kF16:
+        return call(VectorMatmul<S, MatrixKind::kF16>{});
+      case MatrixKind::kNvfp4:
+        return call(VectorMatmul<S, MatrixKind::kNvfp4>{});
+    }
+  }
+
+  static void gemv(const WeightView& weight, Range rows, const float* x, size_t n_tokens,
+                   const ProductOut& out, float* /*scratch*/) {
+    by_kind(weight.kind, [&](auto kernel) { kernel.gemv(weight, rows, x, n_tokens, out); });
+  }
+
+  static void gemm(const WeightView& weight, Range rows, const float* packed, size_t n_tokens,
+                   const ProductOut& out, float* scratch) {
+    by_kind(weight.kind,
+            [&](auto kernel) { kernel.gemm(weight, rows, packed, n_tokens, out, scratch); });
+  }
+
+  static void decode_row(const WeightView& weight, size_t row, float* out) {
+    by_kind(weight.kind, [&](auto kernel) { kernel.decode_row(weight, row, out); });
+  }
+
+  static void pack_tokens(const float* x, size_t n_tokens, size_t cols, Range tiles,
+                          float* packed) {
+    constexpr size_t kTokens = Tile<S>::kRows;
+    for (size_t tile = tiles.begin; tile < tiles.end; ++tile) {
+      const float* in = x + tile * kTokens * cols;
+      const size_t left = n_tokens - tile * kTokens;
+      const size_t n = left < kTokens ? left : kTokens;
+      float* out = packed + tile * kTokens * cols;
+      for (size_t c = 0; c < cols; ++c) {
+        for (size_t t = 0; t < n; ++t) out[c * kTokens + t] = in[t * cols + c];
+      }
+    }
+  }
+
+  static constexpr MatmulKernels table() {
+    using Any = VectorMatmul<S, MatrixKind::kF32>;
+    return {Any::kMaxGemvTokens, gemv,        Tile<S>::kRows, Tile<S>::kCols, Any::kMaxRows,
+            Any::kScratchFloats, pack_tokens, gemm,           decode_row};
+  }
+};
+
+}  // namespace nibble
