@@ -7,6 +7,7 @@
 
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/tensor_file.h"
+#include "core/file.h"
 #include "tests/test_data.h"
 
 namespace nibble {
@@ -47,17 +48,12 @@ TEST(OpenCheckpoint, ReadsTheBundledModel) {
   EXPECT_TRUE(nano.intact());
 }
 
-class GoldenExport : public testing::TestWithParam<const char*> {};
-
-TEST_P(GoldenExport, DecodesToTheToolsOwnValues) {
-  const std::string folder = test::golden_path(std::string("exports/") + GetParam());
-  REQUIRE_GOLDEN(folder);
-  const test::TemporaryFolder temporary;
-  link_without_golden(folder, temporary.path());
-  const auto opened = Checkpoint::open(temporary.path());
+// Compares every `dequantized.<module>` of a file with what the folder's matrices decode to.
+void expect_decodes_to(const std::string& folder, const std::string& expected_path) {
+  const auto opened = Checkpoint::open(folder);
   ASSERT_TRUE(opened) << opened.error().to_string();
   EXPECT_TRUE(check_scales(**opened));
-  const auto golden = TensorFile::open(folder + "/golden.safetensors");
+  const auto golden = TensorFile::open(expected_path);
   ASSERT_TRUE(golden) << golden.error().to_string();
   size_t n_compared = 0;
   for (const std::string& name : golden->names()) {
@@ -81,9 +77,75 @@ TEST_P(GoldenExport, DecodesToTheToolsOwnValues) {
   EXPECT_GE(n_compared, 1u);
 }
 
+std::string fixture(const std::string& name) {
+  return test::source_path("tests/dialect_fixtures/" + name);
+}
+
+class GoldenExport : public testing::TestWithParam<const char*> {};
+
+TEST_P(GoldenExport, DecodesToTheToolsOwnValues) {
+  const std::string folder = test::golden_path(std::string("exports/") + GetParam());
+  REQUIRE_GOLDEN(folder);
+  const test::TemporaryFolder temporary;
+  link_without_golden(folder, temporary.path());
+  expect_decodes_to(temporary.path(), folder + "/golden.safetensors");
+}
+
 INSTANTIATE_TEST_SUITE_P(Tools, GoldenExport,
                          testing::Values("llmcompressor-nvfp4", "llmcompressor-nvfp4a16-cut",
                                          "llmcompressor-nvfp4-mlp-fp8kv-cut", "modelopt-nvfp4"));
+
+struct Fixture {
+  const char* folder;
+  const char* dialect;
+  bool has_input_scales;
+};
+class FixtureExport : public testing::TestWithParam<Fixture> {};
+
+TEST_P(FixtureExport, DecodesToTheToolsOwnValues) {
+  const std::string folder = fixture(GetParam().folder);
+  expect_decodes_to(folder, folder + ".expected.safetensors");
+  const auto opened = Checkpoint::open(folder);
+  ASSERT_TRUE(opened);
+  EXPECT_EQ((*opened)->dialect(), GetParam().dialect);
+  const TensorInfo* down = (*opened)->find("layers.0.mlp.down_proj.weight");
+  ASSERT_NE(down, nullptr);
+  EXPECT_EQ((*opened)->nvfp4(*down).input_scale.has_value(), GetParam().has_input_scales);
+  EXPECT_NE((*opened)->find("visual.blocks.0.attn.qkv.weight"), nullptr);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Tools, FixtureExport,
+    testing::Values(Fixture{"llmcompressor-w4a4", "compressed-tensors", true},
+                    Fixture{"llmcompressor-w4a16", "compressed-tensors", false},
+                    Fixture{"llmcompressor-mlp-fp8kv", "compressed-tensors", true},
+                    Fixture{"modelopt-w4a4", "modelopt", true}));
+
+TEST(FixtureQuirks, KvScalesStayPlain) {
+  // This export's values are uncalibrated memory: listed as tensors, never applied.
+  const auto opened = Checkpoint::open(fixture("llmcompressor-mlp-fp8kv"));
+  ASSERT_TRUE(opened) << opened.error().to_string();
+  const TensorInfo* k_scale = (*opened)->find("layers.3.self_attn.k_scale");
+  ASSERT_NE(k_scale, nullptr);
+  EXPECT_EQ(k_scale->storage, Storage::kPlain);
+}
+
+TEST(FixtureQuirks, HfQuantConfigAloneIsEnough) {
+  const test::TemporaryFolder folder;
+  fs::copy(fixture("modelopt-w4a4"), folder.path(), fs::copy_options::recursive);
+  auto config = read_json_file(folder.path("config.json"));
+  ASSERT_TRUE(config);
+  config->erase("quantization_config");
+  ASSERT_TRUE(write_file_atomically(folder.path("config.json"), dump_json(*config)));
+  expect_decodes_to(folder.path(), fixture("modelopt-w4a4.expected.safetensors"));
+}
+
+TEST(FixtureQuirks, AutoRoundsCompressedTensorsExportOpens) {
+  const test::TemporaryFolder folder;
+  fs::copy(fixture("autoround/model.safetensors"), folder.path("model.safetensors"));
+  fs::copy(fixture("autoround/config.llm_compressor.json"), folder.path("config.json"));
+  expect_decodes_to(folder.path(), fixture("autoround.expected.safetensors"));
+}
 
 struct RefusedExport {
   const char* folder;
@@ -92,22 +154,17 @@ struct RefusedExport {
 class UnsupportedExport : public testing::TestWithParam<RefusedExport> {};
 
 TEST_P(UnsupportedExport, IsRefusedByName) {
-  const std::string folder = test::golden_path(std::string("exports/") + GetParam().folder);
-  REQUIRE_GOLDEN(folder);
-  const test::TemporaryFolder temporary;
-  link_without_golden(folder, temporary.path());
-  const auto opened = Checkpoint::open(temporary.path());
+  const auto opened = Checkpoint::open(fixture(GetParam().folder));
   ASSERT_FALSE(opened);
   EXPECT_EQ(opened.error().code, ErrorCode::kUnsupported) << opened.error().to_string();
   EXPECT_THAT(opened.error().message, testing::HasSubstr(GetParam().says));
   EXPECT_THAT(opened.error().message, testing::HasSubstr("nvfp4-pack-quantized"));
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Tools, UnsupportedExport,
-    testing::Values(RefusedExport{"llmcompressor-fp8-dynamic-cut", "float-quantized"},
-                    RefusedExport{"modelopt-mixed-fp8kv-cut", "MIXED_PRECISION"},
-                    RefusedExport{"autoround-nvfp4-cut", "auto-round"}));
+INSTANTIATE_TEST_SUITE_P(Tools, UnsupportedExport,
+                         testing::Values(RefusedExport{"llmcompressor-fp8", "float-quantized"},
+                                         RefusedExport{"modelopt-mixed", "MIXED_PRECISION"},
+                                         RefusedExport{"autoround", "auto-round"}));
 
 }  // namespace
 }  // namespace nibble
