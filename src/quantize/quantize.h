@@ -48,7 +48,7 @@ struct Plan {
 /// How far one matrix moved.
 struct TensorError {
   std::string name;
-  TensorRole role;
+  TensorRole role{};
   Shape shape;
   double relative_mse = 0.0;  ///< sum (w - q)^2 / sum w^2; 0 for a matrix of zeros
   double sqnr_db = 0.0;       ///< -10 log10(relative_mse); +infinity where there is no error

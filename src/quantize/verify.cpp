@@ -1,0 +1,241 @@
+#include "quantize/verify.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+
+#include "core/cancel.h"
+#include "core/clock.h"
+#include "model/config.h"
+#include "quantize/error_report.h"
+#include "quantize/magnitude.h"
+#include "quantize/verification/folder_check.h"
+#include "quantize/verification/matrix_check.h"
+#include "quantize/verification/problem_kinds.h"
+
+namespace nibble {
+namespace {
+
+// Far above what any useful NVFP4 matrix loses (about 0.01), far below what mixed-up scales cost.
+constexpr double kMaxRelativeMse = 0.05;
+
+class Verifier {
+ public:
+  Verifier(const Checkpoint& checkpoint, const Checkpoint* source, size_t n_threads,
+           const ProgressSink& progress, VerifyReport& report)
+      : checkpoint_(checkpoint),
+        source_(source),
+        progress_(progress),
+        report_(report),
+        pool_(n_threads) {}
+
+  Status run() {
+    for (const TensorInfo& tensor : checkpoint_.tensors()) {
+      ++report_.n_tensors;
+      report_.n_bytes += tensor.n_bytes;
+      report_.n_quantized += tensor.storage == Storage::kNvfp4 ? 1 : 0;
+    }
+    check_model();
+    check_index(checkpoint_.folder(), report_.dialect, report_.problems);
+    RETURN_IF_ERROR(check_tensors_one_by_one());
+    if (source_ == nullptr) return checkpoint_.intact();
+    check_nothing_missing();
+    check_config(source_->config(), checkpoint_.config(), report_.problems);
+    ASSIGN_OR_RETURN(report_.n_identical_files,
+                     check_files(source_->folder(), checkpoint_.folder(), report_.problems));
+    RETURN_IF_ERROR(source_->intact());
+    return checkpoint_.intact();
+  }
+
+ private:
+  void add(const ProblemKind& kind, const std::string& subject, std::string message) {
+    report_.problems.push_back(problem(kind, subject, std::move(message)));
+  }
+
+  // Config and tensors agree; members of fused groups share a tensor scale.
+  void check_model() {
+    const std::string path = checkpoint_.folder() + "/config.json";
+    const Result<ModelConfig> config = parse_model_config(checkpoint_.config(), path);
+    if (!config) return add(kConfigUnreadable, "config.json", config.error().message);
+    if (const Status fits = check_tensors(checkpoint_, *config); !fits) {
+      add(kTensorsDoNotFit, checkpoint_.folder(), fits.error().message);
+    }
+    const TensorRoles roles(*config);
+    std::map<std::string, std::vector<const TensorInfo*>> groups;
+    for (const TensorInfo& tensor : checkpoint_.tensors()) {
+      if (const auto role = roles.role_of(tensor.name)) roles_[&tensor] = *role;
+      const TensorSpec* spec = roles.find(tensor.name);
+      if (spec == nullptr || spec->fused_group.empty()) continue;
+      groups[spec->fused_group].push_back(&tensor);
+    }
+    for (const auto& [group, members] : groups) check_group(group, members);
+  }
+
+  void check_group(const std::string& group, const std::vector<const TensorInfo*>& members) {
+    const TensorInfo& first = *members.front();
+    for (const TensorInfo* member : members) {
+      if (member->storage != first.storage) {
+        add(kSiblingsDiffer, group,
+            fmt::format("only one of {} and {} is quantized", first.name, member->name));
+      } else if (member->storage == Storage::kNvfp4) {
+        const float own = checkpoint_.nvfp4(*member).tensor_scale;
+        const float shared = checkpoint_.nvfp4(first).tensor_scale;
+        if (own == shared) continue;
+        add(kSiblingsDiffer, group,
+            fmt::format("the tensor scale of {} is {}, that of {} is {}", first.name, shared,
+                        member->name, own));
+      }
+    }
+  }
+
+  Status check_tensors_one_by_one() {
+    uint64_t n_done_bytes = 0;
+    for (const TensorInfo& tensor : checkpoint_.tensors()) {
+      RETURN_IF_ERROR(check_cancelled());
+      if (progress_) {
+        progress_({"verify", tensor.stored_name, n_done_bytes, report_.n_bytes, true});
+      }
+      if (tensor.storage == Storage::kNvfp4) {
+        check_matrix_scales(tensor.name, checkpoint_.nvfp4(tensor), report_.problems);
+      }
+      if (source_ != nullptr) check_against_source(tensor);
+      checkpoint_.release(tensor);
+      n_done_bytes += tensor.n_bytes;
+    }
+    if (progress_) progress_({"verify", "", n_done_bytes, report_.n_bytes, true});
+    return {};
+  }
+
+  void check_against_source(const TensorInfo& tensor) {
+    const TensorInfo* original = source_->find(tensor.name);
+    if (original == nullptr) {
+      return add(kTensorSurplus, tensor.name,
+                 fmt::format("{} is not in the source", shape_text(tensor.shape)));
+    }
+    if (original->shape != tensor.shape) {
+      return add(kShapeDiffers, tensor.name,
+                 fmt::format("has the shape {}, the source has {}", shape_text(tensor.shape),
+                             shape_text(original->shape)));
+    }
+    if (tensor.storage == Storage::kPlain) {
+      check_kept(tensor, *original);
+    } else if (original->storage == Storage::kNvfp4) {
+      check_same_codes(tensor, *original);
+    } else {
+      check_quantized(tensor, *original);
+    }
+    source_->release(*original);
+  }
+
+  void check_kept(const TensorInfo& tensor, const TensorInfo& original) {
+    if (original.storage != Storage::kPlain || original.dtype != tensor.dtype) {
+      const bool was_nvfp4 = original.storage == Storage::kNvfp4;
+      return add(kTypeDiffers, tensor.name,
+                 fmt::format("is {}, the source has {}", dtype_name(tensor.dtype),
+                             was_nvfp4 ? "NVFP4" : dtype_name(original.dtype)));
+    }
+    const std::span<const std::byte> ours = checkpoint_.plain(tensor).bytes;
+    const std::span<const std::byte> theirs = source_->plain(original).bytes;
+    const auto at = std::mismatch(ours.begin(), ours.end(), theirs.begin(), theirs.end()).first;
+    if (at == ours.end()) {
+      ++report_.n_identical_tensors;
+      return;
+    }
+    add(kBytesDiffer, tensor.name,
+        fmt::format("is kept, but differs from the source from element {} on",
+                    static_cast<size_t>(at - ours.begin()) / dtype_bytes(tensor.dtype)));
+  }
+
+  void check_same_codes(const TensorInfo& tensor, const TensorInfo& original) {
+    const QuantizedMatrixView ours = checkpoint_.nvfp4(tensor);
+    const QuantizedMatrixView theirs = source_->nvfp4(original);
+    const bool same = std::equal(ours.codes.begin(), ours.codes.end(), theirs.codes.begin(),
+                                 theirs.codes.end()) &&
+                      std::equal(ours.scales.begin(), ours.scales.end(), theirs.scales.begin(),
+                                 theirs.scales.end()) &&
+                      ours.tensor_scale == theirs.tensor_scale;
+    if (same) {
+      ++report_.n_identical_tensors;
+    } else {
+      add(kBytesDiffer, tensor.name, "its codes or scales differ from those of the source");
+    }
+  }
+
+  void check_quantized(const TensorInfo& tensor, const TensorInfo& original) {
+    if (!is_floating(original.dtype)) {
+      return add(kTypeDiffers, tensor.name,
+                 fmt::format("is NVFP4, the source has {}", dtype_name(original.dtype)));
+    }
+    if (const auto magnitude = largest_magnitude(*source_, original, pool_); !magnitude) {
+      return add(kNotFiniteSource, tensor.name, magnitude.error().message);
+    }
+    const TensorView weights = source_->plain(original);
+    const QuantizedMatrixView matrix = checkpoint_.nvfp4(tensor);
+    check_matrix_codes(tensor.name, weights, matrix, pool_, report_.problems);
+    TensorError error = measure_error(weights, matrix, pool_);
+    error.name = tensor.name;
+    if (const auto role = roles_.find(&tensor); role != roles_.end()) error.role = role->second;
+    if (!(error.relative_mse <= kMaxRelativeMse)) {
+      add(kErrorTooLarge, tensor.name,
+          fmt::format("its relative squared error is {:.4g}; NVFP4 loses about 0.01, and more than "
+                      "{} is never right",
+                      error.relative_mse, kMaxRelativeMse));
+    }
+    report_.matrices.push_back(std::move(error));
+  }
+
+  void check_nothing_missing() {
+    for (const TensorInfo& original : source_->tensors()) {
+      if (checkpoint_.find(original.name) != nullptr) continue;
+      add(kTensorMissing, original.name,
+          fmt::format("{} of the source is not in the export", shape_text(original.shape)));
+    }
+  }
+
+  const Checkpoint& checkpoint_;
+  const Checkpoint* source_;
+  const ProgressSink& progress_;
+  VerifyReport& report_;
+  ThreadPool pool_;
+  std::map<const TensorInfo*, TensorRole> roles_;
+};
+
+// A folder that is there but does not open is a finding, not a failure to look.
+bool is_finding(const Error& error, const std::string& folder) {
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(folder, ignored)) return false;
+  return error.code != ErrorCode::kPermission && error.code != ErrorCode::kIo &&
+         error.code != ErrorCode::kOutOfMemory;
+}
+
+}  // namespace
+
+Result<VerifyReport> verify_checkpoint(const std::string& folder,
+                                       const std::optional<std::string>& source, size_t n_threads,
+                                       const ProgressSink& progress) {
+  const Stopwatch stopwatch;
+  VerifyReport report;
+  report.folder = folder;
+  report.source = source;
+  std::shared_ptr<const Checkpoint> original;
+  if (source) {
+    ASSIGN_OR_RETURN(original, Checkpoint::open(*source));
+  }
+  const Result<std::shared_ptr<const Checkpoint>> opened = Checkpoint::open(folder);
+  if (!opened) {
+    if (!is_finding(opened.error(), folder)) return opened.error();
+    const std::string& subject = opened.error().subject;
+    report.problems.push_back(
+        problem(kDoesNotOpen, subject.empty() ? folder : subject, opened.error().message));
+    return report;
+  }
+  report.dialect = std::string((*opened)->dialect());
+  Verifier verifier(**opened, original.get(), n_threads, progress, report);
+  RETURN_IF_ERROR(verifier.run());
+  report.elapsed_s = stopwatch.elapsed_s();
+  return report;
+}
+
+}  // namespace nibble
