@@ -132,9 +132,14 @@ TensorSpec head_spec(const ModelConfig& config) {
           {}};
 }
 
-std::optional<TensorRole> role_outside_text(std::string_view name) {
+std::optional<TensorRole> role_by_name(std::string_view name) {
   if (name.starts_with("mtp.")) return TensorRole::kMtp;
   if (name.starts_with("visual.")) return TensorRole::kVision;
+  // Written by tools that calibrate an 8-bit cache, beside the attention or its projections.
+  const bool is_attention = name.find(".self_attn.") != std::string_view::npos;
+  if (is_attention && (name.ends_with(".k_scale") || name.ends_with(".v_scale"))) {
+    return TensorRole::kCacheScale;
+  }
   return std::nullopt;
 }
 
@@ -174,6 +179,8 @@ std::string_view role_name(TensorRole role) {
       return "mtp";
     case TensorRole::kVision:
       return "vision";
+    case TensorRole::kCacheScale:
+      return "cache scale";
   }
   CHECK(false);
 }
@@ -223,7 +230,7 @@ const TensorSpec* TensorRoles::find(std::string_view name) const {
 
 std::optional<TensorRole> TensorRoles::role_of(std::string_view name) const {
   if (const TensorSpec* spec = find(name)) return spec->role;
-  return role_outside_text(name);
+  return role_by_name(name);
 }
 
 Status check_tensors(const Checkpoint& checkpoint, const ModelConfig& config) {
@@ -244,7 +251,7 @@ Status check_tensors(const Checkpoint& checkpoint, const ModelConfig& config) {
     }
   }
   for (const TensorInfo& tensor : checkpoint.tensors()) {
-    if (known.count(tensor.name) == 0 && !role_outside_text(tensor.name)) {
+    if (known.count(tensor.name) == 0 && !role_by_name(tensor.name)) {
       problems.push_back(
           fmt::format("not part of the model: {} {}", tensor.name, shape_text(tensor.shape)));
     }

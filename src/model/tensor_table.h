@@ -29,8 +29,9 @@ enum class TensorRole : uint8_t {
   kRouter,
   kExpertInput,
   kExpertOutput,
-  kMtp,     ///< anything of the multi-token-prediction layer
-  kVision,  ///< anything of the vision tower
+  kMtp,         ///< anything of the multi-token-prediction layer
+  kVision,      ///< anything of the vision tower
+  kCacheScale,  ///< scale of a quantized key/value cache; kept, not applied
 };
 
 /// "attention input", for tables.
@@ -62,8 +63,8 @@ std::vector<TensorSpec> tensor_table(const ModelConfig& config,
 ExpertLayout expert_layout(const Checkpoint& checkpoint, const ModelConfig& config);
 
 /// Role of any tensor of a checkpoint: by the table (experts in either layout, and a head that a
-/// tied checkpoint stores all the same), or kMtp / kVision by its canonical prefix. Nothing for
-/// tensors that the model does not know.
+/// tied checkpoint stores all the same), or kMtp / kVision / kCacheScale by its canonical name.
+/// Nothing for tensors that the model does not know.
 class TensorRoles {
  public:
   explicit TensorRoles(const ModelConfig& config);
