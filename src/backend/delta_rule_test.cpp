@@ -113,9 +113,10 @@ void run_form(const std::string& implementation, bool chunked, const DeltaRuleAr
   Scratch scratch;
   float* floats = scratch.floats(chunked ? kernels.chunked_scratch_floats(args)
                                          : kernels.recurrent_scratch_floats(args));
+  const size_t tile = chunked ? kernels.chunked_columns : kernels.recurrent_columns;
   for (size_t head = 0; head < args.n_value_heads; ++head) {
-    for (size_t j = 0; j < args.value_dim; j += kernels.column_tile) {
-      const DeltaPart part{head, {j, std::min(args.value_dim, j + kernels.column_tile)}};
+    for (size_t j = 0; j < args.value_dim; j += tile) {
+      const DeltaPart part{head, {j, std::min(args.value_dim, j + tile)}};
       (chunked ? kernels.chunked : kernels.recurrent)(args, part, floats);
     }
   }

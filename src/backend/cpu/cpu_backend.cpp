@@ -157,7 +157,7 @@ void CpuBackend::delta_rule(const DeltaRuleArgs& args) {
   const size_t scratch_floats =
       chunked ? kernels.chunked_scratch_floats(args) : kernels.recurrent_scratch_floats(args);
   // The columns of a head's state do not depend on each other.
-  const size_t tile = kernels.column_tile;
+  const size_t tile = chunked ? kernels.chunked_columns : kernels.recurrent_columns;
   const size_t n_tiles = (args.value_dim + tile - 1) / tile;
   for_each(args.n_value_heads * n_tiles, scratch_floats, [&](size_t item, float* scratch) {
     const size_t begin = item % n_tiles * tile;

@@ -74,8 +74,9 @@ struct DeltaRuleKernels {
   size_t (*chunked_scratch_floats)(const DeltaRuleArgs& args);
   /// From so many tokens on the chunked form is the faster one.
   size_t min_chunked_tokens;
-  /// Columns that one part should have.
-  size_t column_tile;
+  /// Columns that one part should have. Chunks share the products of their keys among columns.
+  size_t recurrent_columns;
+  size_t chunked_columns;
 };
 
 struct AttentionKernels {

@@ -19,7 +19,8 @@ constexpr CpuKernels make_table() {
   table.delta_rule.chunked = scalar::delta_rule;
   table.delta_rule.chunked_scratch_floats = scalar::delta_rule_scratch_floats;
   table.delta_rule.min_chunked_tokens = SIZE_MAX;
-  table.delta_rule.column_tile = 32;
+  table.delta_rule.recurrent_columns = 32;
+  table.delta_rule.chunked_columns = 32;
   table.attention.attend = scalar::attend;
   table.attention.scratch_floats = scalar::attention_scratch_floats;
   table.attention.token_tile = one_token;

@@ -27,7 +27,8 @@ struct VectorDeltaRule {
   using V = typename S::V;
   using L = Lanes<S>;
   using RegisterTile = Tile<S>;
-  static constexpr size_t kChunk = 64;
+  static constexpr size_t kChunk = 32;
+  static constexpr size_t kPair = 2 * kChunk;  ///< keys and queries side by side
   static constexpr size_t kSlice = 2 * S::kLanes;
 
   // What the tokens of one head share.
@@ -192,21 +193,21 @@ struct VectorDeltaRule {
   // --- chunks ---
 
   struct Work {
-    size_t cols;       // value_dim padded to whole register tiles
-    float* state;      // [key_dim, cols]
-    float* k;          // [kChunk, key_pad]
-    float* q;          // [kChunk, key_pad]
-    float* k_columns;  // [key_dim, kChunk]
-    float* q_columns;  // [key_dim, kChunk]
-    float* keys;       // [kChunk j, kChunk i]: k_j . k_i, then the system's entries, negated
-    float* queries;    // [kChunk j, kChunk i]: k_j . q_i, then the weights of the outputs
-    float* delta;      // [kChunk, cols]
-    float* out;        // [kChunk, cols]
+    size_t cols;     // value_dim in whole register tiles, and a line more
+    float* state;    // [key_dim, cols]
+    float* k;        // [kPair, key_dim]: keys, then queries
+    float* columns;  // [key_dim, kPair]: the same, transposed
+    // [kChunk j, kPair]: k_j . k_i, then k_j . q_i; weighed, the negated entries of the system and
+    // the weights of the outputs
+    float* pairs;
+    float* delta;  // [kPair, cols]: S^T k_i, then S^T q_i; later d_i, then the outputs
+    float* out;    // the second half of delta
     size_t n_floats;
 
     Work(const DeltaRuleArgs& args, float* scratch) {
       constexpr size_t kCols = RegisterTile::kCols;
-      cols = (args.value_dim + kCols - 1) / kCols * kCols;
+      // One cache line more: rows of a power of two would share a few cache sets.
+      cols = (args.value_dim + kCols - 1) / kCols * kCols + 16;
       n_floats = 0;
       const auto take = [&](size_t n) {
         float* place = scratch == nullptr ? nullptr : scratch + n_floats;
@@ -214,14 +215,11 @@ struct VectorDeltaRule {
         return place;
       };
       state = take(args.key_dim * cols);
-      k = take(kChunk * args.key_dim);
-      q = take(kChunk * args.key_dim);
-      k_columns = take(args.key_dim * kChunk);
-      q_columns = take(args.key_dim * kChunk);
-      keys = take(kChunk * kChunk);
-      queries = take(kChunk * kChunk);
-      delta = take(kChunk * cols);
-      out = take(kChunk * cols);
+      k = take(kPair * args.key_dim);
+      columns = take(args.key_dim * kPair);
+      pairs = take(kChunk * kPair);
+      delta = take(kPair * cols);
+      out = scratch == nullptr ? nullptr : delta + kChunk * cols;
     }
   };
 
@@ -230,8 +228,8 @@ struct VectorDeltaRule {
   struct Gates {
     double sum[kChunk];
     alignas(64) float beta[kChunk];
-    float from(size_t j, size_t i) const { return static_cast<float>(sum[i] - sum[j]); }
-    float from_start(size_t i) const { return static_cast<float>(sum[i]); }
+    alignas(64) float from_start[kChunk];  // e^(G_i)
+    alignas(64) float to_end[kChunk];      // e^(G_last - G_i)
   };
 
   static size_t padded(Range columns) {
@@ -257,24 +255,17 @@ struct VectorDeltaRule {
     const size_t n = padded(columns);
     Gates gates;
     load_chunk(args, head, first, work, gates);
-    const Strided k_columns{work.k_columns, kChunk};
-    const Strided q_columns{work.q_columns, kChunk};
-    const Strided state{work.state, work.cols};
-    RegisterTile::multiply_all(kChunk, kChunk, args.key_dim, k_columns, k_columns, work.keys,
-                               kChunk, false);
-    RegisterTile::multiply_all(kChunk, kChunk, args.key_dim, k_columns, q_columns, work.queries,
-                               kChunk, false);
+    const Strided both{work.columns, kPair};
+    RegisterTile::multiply_all(kChunk, kPair, args.key_dim, both, both, work.pairs, kPair, false);
     weigh_pairs(gates, work);
-    RegisterTile::multiply_all(kChunk, n, args.key_dim, k_columns, state, work.delta, work.cols,
-                               false);
-    RegisterTile::multiply_all(kChunk, n, args.key_dim, q_columns, state, work.out, work.cols,
-                               false);
+    RegisterTile::multiply_all(kPair, n, args.key_dim, both, {work.state, work.cols}, work.delta,
+                               work.cols, false);
     start_chunk(args, head, columns, first, gates, work);
     solve(n, work);
     for (size_t i = 0; i < kChunk; i += RegisterTile::kRows) {
       // Later tokens than the tile's last one have no weight.
       const size_t rows = kChunk - i < RegisterTile::kRows ? kChunk - i : RegisterTile::kRows;
-      RegisterTile::multiply_all(rows, n, i + rows, {work.queries + i, kChunk},
+      RegisterTile::multiply_all(rows, n, i + rows, {work.pairs + kChunk + i, kPair},
                                  {work.delta, work.cols}, work.out + i * work.cols, work.cols,
                                  true);
     }
@@ -290,33 +281,43 @@ struct VectorDeltaRule {
     double sum = 0.0;
     for (size_t i = 0; i < kChunk; ++i) {
       const size_t t = first + i;
-      normalize(head.q + t * args.token_stride, dim, args.l2_eps, head.q_scale, work.q + i * dim);
+      normalize(head.q + t * args.token_stride, dim, args.l2_eps, head.q_scale,
+                work.k + (kChunk + i) * dim);
       normalize(head.k + t * args.token_stride, dim, args.l2_eps, 1.0f, work.k + i * dim);
       sum += static_cast<double>(head.decay[t * head.gate_stride]);
       gates.sum[i] = sum;
       gates.beta[i] = head.beta[t * head.gate_stride];
     }
-    RegisterTile::transpose_floats(kChunk, dim, kChunk, {work.k, dim}, work.k_columns, kChunk);
-    RegisterTile::transpose_floats(kChunk, dim, kChunk, {work.q, dim}, work.q_columns, kChunk);
+    RegisterTile::transpose_floats(kPair, dim, kPair, {work.k, dim}, work.columns, kPair);
+    alignas(64) float start[kChunk];
+    alignas(64) float rest[kChunk];
+    for (size_t i = 0; i < kChunk; ++i) {
+      start[i] = static_cast<float>(gates.sum[i]);
+      rest[i] = static_cast<float>(sum - gates.sum[i]);
+    }
+    for (size_t i = 0; i < kChunk; i += S::kLanes) {
+      S::store(gates.from_start + i, VectorMath<S>::exp(S::load(start + i)));
+      S::store(gates.to_end + i, VectorMath<S>::exp(S::load(rest + i)));
+    }
   }
 
-  // keys[j, i] = -beta_i e^(G_i - G_j) k_j . k_i for j < i, else 0; queries[j, i] = e^(G_i - G_j)
-  // k_j . q_i for j <= i, else 0.
+  // pairs[j, i] = -beta_i e^(G_i - G_j) k_j . k_i for j < i, else 0; pairs[j, kChunk + i] =
+  // e^(G_i - G_j) k_j . q_i for j <= i, else 0.
   static void weigh_pairs(const Gates& gates, const Work& work) {
     alignas(64) float exponent[kChunk];
     for (size_t j = 0; j < kChunk; ++j) {
       for (size_t i = 0; i < kChunk; ++i) {
-        exponent[i] = i < j ? -__builtin_inff() : gates.from(j, i);
+        exponent[i] = i < j ? -__builtin_inff() : static_cast<float>(gates.sum[i] - gates.sum[j]);
       }
       for (size_t i = 0; i < kChunk; i += S::kLanes) {
         const V weight = VectorMath<S>::exp(S::load(exponent + i));
         const V beta = S::sub(S::zero(), S::load(gates.beta + i));
-        float* keys = work.keys + j * kChunk + i;
-        float* queries = work.queries + j * kChunk + i;
+        float* keys = work.pairs + j * kPair + i;
+        float* queries = keys + kChunk;
         S::store(keys, S::mul(S::mul(weight, beta), S::load(keys)));
         S::store(queries, S::mul(weight, S::load(queries)));
       }
-      work.keys[j * kChunk + j] = 0.0f;
+      work.pairs[j * kPair + j] = 0.0f;
     }
   }
 
@@ -325,7 +326,7 @@ struct VectorDeltaRule {
                           const Gates& gates, const Work& work) {
     const size_t width = columns.end - columns.begin;
     for (size_t i = 0; i < kChunk; ++i) {
-      const V decay = S::set1(::expf(gates.from_start(i)));
+      const V decay = S::set1(gates.from_start[i]);
       const V beta = S::set1(gates.beta[i]);
       const float* v = head.v + (first + i) * args.token_stride + columns.begin;
       float* delta = work.delta + i * work.cols;
@@ -344,31 +345,38 @@ struct VectorDeltaRule {
     for (size_t i = 0; i < kChunk; i += RegisterTile::kRows) {
       const size_t rows = kChunk - i < RegisterTile::kRows ? kChunk - i : RegisterTile::kRows;
       if (i != 0) {
-        RegisterTile::multiply_all(rows, n, i, {work.keys + i, kChunk}, {work.delta, work.cols},
+        RegisterTile::multiply_all(rows, n, i, {work.pairs + i, kPair}, {work.delta, work.cols},
                                    work.delta + i * work.cols, work.cols, true);
       }
-      for (size_t c = 0; c < n; c += S::kLanes) {
-        for (size_t r = i + 1; r < i + rows; ++r) {
-          V sum = S::load(work.delta + r * work.cols + c);
-          for (size_t j = i; j < r; ++j) {
-            sum = S::fma(S::set1(work.keys[j * kChunk + r]),
-                         S::load(work.delta + j * work.cols + c), sum);
-          }
-          S::store(work.delta + r * work.cols + c, sum);
-        }
+      for (size_t c = 0; c < n; c += RegisterTile::kCols) solve_block({i, i + rows}, c, work);
+    }
+  }
+
+  static void solve_block(Range rows, size_t column, const Work& work) {
+    for (size_t r = rows.begin + 1; r < rows.end; ++r) {
+      float* row = work.delta + r * work.cols + column;
+      V low = S::load(row);
+      V high = S::load(row + S::kLanes);
+      for (size_t j = rows.begin; j < r; ++j) {
+        const float* earlier = work.delta + j * work.cols + column;
+        const V factor = S::set1(work.pairs[j * kPair + r]);
+        low = S::fma(factor, S::load(earlier), low);
+        high = S::fma(factor, S::load(earlier + S::kLanes), high);
       }
+      S::store(row, low);
+      S::store(row + S::kLanes, high);
     }
   }
 
   static void advance_state(const DeltaRuleArgs& args, size_t n, const Gates& gates,
                             const Work& work) {
     for (size_t i = 0; i < kChunk; ++i) {
-      const V weight = S::set1(::expf(gates.from(i, kChunk - 1)));
+      const V weight = S::set1(gates.to_end[i]);
       float* delta = work.delta + i * work.cols;
       for (size_t c = 0; c < n; c += S::kLanes)
         S::store(delta + c, S::mul(weight, S::load(delta + c)));
     }
-    const V decay = S::set1(::expf(gates.from_start(kChunk - 1)));
+    const V decay = S::set1(gates.from_start[kChunk - 1]);
     for (size_t i = 0; i < args.key_dim * work.cols; i += S::kLanes) {
       S::store(work.state + i, S::mul(decay, S::load(work.state + i)));
     }

@@ -71,14 +71,60 @@ struct VectorMatmul {
   using Row = WeightRow<S, kKind>;
   using RegisterTile = Tile<S>;
 
-  static constexpr size_t kMaxGemvTokens = 6;
-  static constexpr size_t kSliceCols = 512;
+  static constexpr size_t kGroupTokens = 6;
+  static constexpr size_t kMaxGemvTokens = 2 * kGroupTokens;
+  static constexpr size_t kSliceCols = 256;
   static constexpr size_t kMaxRows = 128;
+  // One line more than a slice, so that the rows of a strip fall into different cache sets.
+  static constexpr size_t kStripStride = kSliceCols + 16;
+  static constexpr size_t kPanelFloats = kMaxRows * kSliceCols;
+  static constexpr size_t kStripFloats = S::kLanes * kStripStride;
   static constexpr size_t kScratchFloats =
-      kMaxRows * kSliceCols + RegisterTile::kRows * RegisterTile::kCols;
+      kPanelFloats + kStripFloats + RegisterTile::kRows * RegisterTile::kCols;
+
+  struct Work {
+    float* panels;  // [kMaxRows / kCols, kSliceCols, kCols]
+    float* strip;   // [lanes, kStripStride]
+    float* edge;    // [kRows, kCols], for rows that do not fill a panel
+  };
 
   static void gemv(const WeightView& weight, Range rows, const float* x, size_t n_tokens,
                    const ProductOut& out) {
+    for (size_t t = 0; t < n_tokens; t += kGroupTokens) {
+      const size_t left = n_tokens - t;
+      gemv_tokens(weight, rows, x + t * weight.cols, left < kGroupTokens ? left : kGroupTokens,
+                  {out.data + t * out.stride, out.stride, out.accumulate});
+    }
+  }
+
+  static void gemm(const WeightView& weight, Range rows, const float* packed, size_t n_tokens,
+                   const ProductOut& out, float* scratch) {
+    const Work work{scratch, scratch + kPanelFloats, scratch + kPanelFloats + kStripFloats};
+    size_t first = 0;
+    do {  // once even without columns: the result is then zero
+      const size_t left = weight.cols - first;
+      const size_t n_cols = left < kSliceCols ? left : kSliceCols;
+      decode_panels(weight, rows, first, n_cols, work);
+      multiply_slice(rows, packed + first * RegisterTile::kRows, weight.cols, n_cols, n_tokens,
+                     {out.data, out.stride, out.accumulate || first != 0}, work);
+      first += kSliceCols;
+    } while (first < weight.cols);
+  }
+
+  static void decode_row(const WeightView& weight, size_t row, float* out) {
+    decode_piece(Row(weight, row), 0, weight.cols, out);
+  }
+
+ private:
+  // Columns [first, first + n) of a row; first is a multiple of the lanes.
+  static void decode_piece(const Row& row, size_t first, size_t n, float* out) {
+    size_t c = 0;
+    for (; c + S::kLanes <= n; c += S::kLanes) S::store(out + c, row.load(first + c));
+    for (; c < n; ++c) out[c] = row.element(first + c);
+  }
+
+  static void gemv_tokens(const WeightView& weight, Range rows, const float* x, size_t n_tokens,
+                          const ProductOut& out) {
     if (n_tokens == 1) return gemv_rows<8, 1>(weight, rows, x, out);
     if (n_tokens == 2) return gemv_rows<8, 2>(weight, rows, x, out);
     if (n_tokens == 3) return gemv_rows<4, 3>(weight, rows, x, out);
@@ -87,27 +133,6 @@ struct VectorMatmul {
     return gemv_rows<4, 6>(weight, rows, x, out);
   }
 
-  static void gemm(const WeightView& weight, Range rows, const float* packed, size_t n_tokens,
-                   const ProductOut& out, float* scratch) {
-    size_t first = 0;
-    do {  // once even without columns: the result is then zero
-      const size_t left = weight.cols - first;
-      const size_t n_cols = left < kSliceCols ? left : kSliceCols;
-      decode_panels(weight, rows, first, n_cols, scratch);
-      multiply_slice(rows, packed + first * RegisterTile::kRows, weight.cols, n_cols, n_tokens,
-                     {out.data, out.stride, out.accumulate || first != 0}, scratch);
-      first += kSliceCols;
-    } while (first < weight.cols);
-  }
-
-  static void decode_row(const WeightView& weight, size_t row, float* out) {
-    const Row in(weight, row);
-    size_t c = 0;
-    for (; c + S::kLanes <= weight.cols; c += S::kLanes) S::store(out + c, in.load(c));
-    for (; c < weight.cols; ++c) out[c] = in.element(c);
-  }
-
- private:
   template <size_t kRows, size_t kTokens>
   static void gemv_rows(const WeightView& weight, Range rows, const float* x,
                         const ProductOut& out) {
@@ -150,35 +175,43 @@ struct VectorMatmul {
     }
   }
 
-  // Panels [n_cols][kCols rows] of the range, one after the other, kSliceCols apart.
+  // Panels [n_cols][kCols rows] of the range, one after the other, kSliceCols apart. Rows are
+  // decoded one after the other into a strip first: transposing where they lie would walk down as
+  // many distant cache lines as there are lanes, all of the same set for common widths.
   static void decode_panels(const WeightView& weight, Range rows, size_t first, size_t n_cols,
-                            float* panels) {
+                            const Work& work) {
     constexpr size_t kCols = RegisterTile::kCols;
-    for (size_t r = rows.begin; r < rows.end; r += kCols, panels += kSliceCols * kCols) {
-      const size_t n_rows = rows.end - r < kCols ? rows.end - r : kCols;
-      RegisterTile::transpose(
-          n_rows, n_cols, kCols,
-          [&](size_t i, size_t c) { return Row(weight, r + i).load(first + c); },
-          [&](size_t i, size_t c) { return Row(weight, r + i).element(first + c); }, panels, kCols);
+    float* panel = work.panels;
+    for (size_t r = rows.begin; r < rows.end; r += kCols, panel += kSliceCols * kCols) {
+      for (size_t half = 0; half < kCols; half += S::kLanes) {
+        const size_t begin = r + half < rows.end ? r + half : rows.end;
+        const size_t n = rows.end - begin < S::kLanes ? rows.end - begin : S::kLanes;
+        for (size_t i = 0; i < n; ++i) {
+          decode_piece(Row(weight, begin + i), first, n_cols, work.strip + i * kStripStride);
+        }
+        RegisterTile::transpose_floats(n, n_cols, S::kLanes, {work.strip, kStripStride},
+                                       panel + half, kCols);
+      }
     }
   }
 
   static void multiply_slice(Range rows, const float* packed, size_t cols, size_t n_cols,
-                             size_t n_tokens, const ProductOut& out, float* scratch) {
+                             size_t n_tokens, const ProductOut& out, const Work& work) {
     constexpr size_t kCols = RegisterTile::kCols;
     constexpr size_t kTokens = RegisterTile::kRows;
-    float* edge = scratch + kMaxRows * kSliceCols;
-    for (size_t t = 0; t < n_tokens; t += kTokens, packed += cols * kTokens) {
-      const size_t n = n_tokens - t < kTokens ? n_tokens - t : kTokens;
-      const float* panel = scratch;
-      for (size_t r = rows.begin; r < rows.end; r += kCols, panel += kSliceCols * kCols) {
+    const float* panel = work.panels;
+    for (size_t r = rows.begin; r < rows.end; r += kCols, panel += kSliceCols * kCols) {
+      const float* tile = packed;
+      for (size_t t = 0; t < n_tokens; t += kTokens, tile += cols * kTokens) {
+        const size_t n = n_tokens - t < kTokens ? n_tokens - t : kTokens;
         float* place = out.data + t * out.stride + r;
         if (rows.end - r >= kCols) {
-          RegisterTile::multiply(n, n_cols, {packed, kTokens}, {panel, kCols}, place, out.stride,
+          RegisterTile::multiply(n, n_cols, {tile, kTokens}, {panel, kCols}, place, out.stride,
                                  out.accumulate);
         } else {
-          RegisterTile::multiply(n, n_cols, {packed, kTokens}, {panel, kCols}, edge, kCols, false);
-          copy_edge(edge, n, rows.end - r, place, out);
+          RegisterTile::multiply(n, n_cols, {tile, kTokens}, {panel, kCols}, work.edge, kCols,
+                                 false);
+          copy_edge(work.edge, n, rows.end - r, place, out);
         }
       }
     }

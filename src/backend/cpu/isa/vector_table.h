@@ -17,9 +17,13 @@ constexpr CpuKernels make_vector_table(size_t min_chunked_tokens) {
   using Elementwise = VectorElementwise<S>;
   CpuKernels table{};
   table.matmul = MatmulEntries<S>::table();
-  table.delta_rule = {Delta::recurrent,   Delta::recurrent_scratch_floats,
-                      Delta::chunked,     Delta::chunked_scratch_floats,
-                      min_chunked_tokens, 64};
+  table.delta_rule = {Delta::recurrent,
+                      Delta::recurrent_scratch_floats,
+                      Delta::chunked,
+                      Delta::chunked_scratch_floats,
+                      min_chunked_tokens,
+                      64,
+                      128};
   table.attention = {Attention::attend, Attention::scratch_floats, Attention::token_tile};
   table.rms_norm = VectorNorm<S>::rms_norm;
   table.gated_rms_norm = VectorNorm<S>::gated_rms_norm;

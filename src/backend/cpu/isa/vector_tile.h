@@ -32,9 +32,9 @@ struct Tile {
   /// The same for any number of rows and a multiple of kCols columns.
   static void multiply_all(size_t n_rows, size_t n_cols, size_t n_k, Strided a, Strided b, float* c,
                            size_t c_stride, bool add) {
-    for (size_t m = 0; m < n_rows; m += kRows) {
-      const size_t rows = n_rows - m < kRows ? n_rows - m : kRows;
-      for (size_t n = 0; n < n_cols; n += kCols) {
+    for (size_t n = 0; n < n_cols; n += kCols) {
+      for (size_t m = 0; m < n_rows; m += kRows) {
+        const size_t rows = n_rows - m < kRows ? n_rows - m : kRows;
         multiply(rows, n_k, {a.data + m, a.stride}, {b.data + n, b.stride}, c + m * c_stride + n,
                  c_stride, add);
       }
@@ -83,7 +83,12 @@ struct Tile {
     V low[kM];
     V high[kM];
 #pragma GCC unroll 16
-    for (size_t m = 0; m < kM; ++m) low[m] = high[m] = S::zero();
+    for (size_t m = 0; m < kM; ++m) {
+      low[m] = high[m] = S::zero();
+      // The rows of c lie far apart and are needed only at the end.
+      __builtin_prefetch(c + m * c_stride, 1);
+      __builtin_prefetch(c + m * c_stride + kCols - 1, 1);
+    }
     const float* a_row = a.data;
     const float* b_row = b.data;
     for (size_t k = 0; k < n_k; ++k, a_row += a.stride, b_row += b.stride) {
