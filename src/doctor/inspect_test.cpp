@@ -97,7 +97,9 @@ TEST(Inspect, QuantizedExportsShowTheirEffectiveBits) {
   std::vector<std::string> storages;
   for (const auto& [storage, total] : report.storages) {
     storages.push_back(storage);
-    if (storage == "NVFP4") EXPECT_NEAR(total.bits_per_element(), 4.5, 0.01);
+    if (storage == "NVFP4") {
+      EXPECT_NEAR(total.bits_per_element(), 4.5, 0.01);
+    }
   }
   EXPECT_THAT(storages, Contains("NVFP4"));
   EXPECT_LT(report.body_linears.bits_per_element(), 5.0);

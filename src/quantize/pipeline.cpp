@@ -96,8 +96,9 @@ class Pipeline {
   std::unordered_map<std::string, float> group_amax_;
 };
 
-// Work that was cut short stays in DST.partial, and the message says so.
-Error cut_short(const Error& error, CheckpointWriter& writer) {
+// Interrupted work stays in DST.partial, and the message says so. (A full disk does the same, told
+// by the writer.)
+Error interrupted(const Error& error, CheckpointWriter& writer) {
   writer.keep_partial();
   return Error(error.code,
                fmt::format("{}; {} holds the unfinished output and can be deleted", error.message,
@@ -130,9 +131,7 @@ Result<QuantizeReport> run_quantize(const QuantizeJob& job, const Plan& plan,
   Pipeline pipeline(job, plan, *method, *writer, progress);
   if (Status status = pipeline.run(report); !status) {
     const Error& error = status.error();
-    const bool was_cut_short =
-        error.code == ErrorCode::kCancelled || error.code == ErrorCode::kNoSpace;
-    return was_cut_short ? cut_short(error, *writer) : error;
+    return error.code == ErrorCode::kCancelled ? interrupted(error, *writer) : error;
   }
   report.n_output_bytes = writer->total_bytes();
   report.elapsed_s = stopwatch.elapsed_s();
