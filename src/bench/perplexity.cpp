@@ -7,69 +7,13 @@
 #include <memory>
 #include <utility>
 
-#include "bench/statistics/logit_row.h"
+#include "bench/statistics/window_scorer.h"
 #include "bench/summary.h"
 #include "core/cancel.h"
 #include "core/clock.h"
-#include "core/thread_pool.h"
 
 namespace nibble {
 namespace {
-
-constexpr size_t kMaxLogitBytes = size_t{256} << 20;
-
-/// What is kept of every scored token.
-struct TokenScores {
-  std::vector<double> nll;
-  std::vector<double> base_nll;
-  std::vector<double> kld;
-  std::vector<uint8_t> same_top;
-
-  TokenScores(size_t n_tokens, bool with_base)
-      : nll(n_tokens),
-        base_nll(with_base ? n_tokens : 0),
-        kld(with_base ? n_tokens : 0),
-        same_top(with_base ? n_tokens : 0) {}
-};
-
-/// One model reading windows, piece by piece, with room for the logits of one piece.
-class WindowReader {
- public:
-  static Result<WindowReader> create(Engine& engine, size_t n_ctx, size_t n_rows) {
-    ASSIGN_OR_RETURN(auto state, engine.model().new_state(n_ctx));
-    return WindowReader(engine, std::move(state), n_rows);
-  }
-
-  void begin() { state_->reset(); }
-
-  /// Feeds the next tokens of the window and computes the logits of the last `n_wanted` of them.
-  Status feed(std::span<const int32_t> tokens, size_t n_wanted) {
-    rows_.clear();
-    for (size_t row = tokens.size() - n_wanted; row < tokens.size(); ++row) {
-      rows_.push_back(static_cast<int32_t>(row));
-    }
-    const Segment segment{state_.get(), 0, tokens.size()};
-    const Batch batch{tokens, {&segment, 1}, rows_};
-    return engine_->model().forward(batch, {logits_.data(), n_wanted * vocab_size_});
-  }
-
-  std::span<const float> row(size_t index) const {
-    return {logits_.data() + index * vocab_size_, vocab_size_};
-  }
-
- private:
-  WindowReader(Engine& engine, std::unique_ptr<SequenceState> state, size_t n_rows)
-      : engine_(&engine),
-        state_(std::move(state)),
-        vocab_size_(static_cast<size_t>(engine.config().vocab_size)),
-        logits_(n_rows * vocab_size_) {}
-
-  Engine* engine_;
-  std::unique_ptr<SequenceState> state_;
-  size_t vocab_size_;
-  std::vector<float> logits_;
-  std::vector<int32_t> rows_;
-};
 
 Status check_request(Engine& model, Engine* base, std::span<const int32_t> tokens,
                      const PerplexityOptions& options) {
@@ -103,73 +47,6 @@ Status check_request(Engine& model, Engine* base, std::span<const int32_t> token
   }
   return {};
 }
-
-/// Scores all windows. A window is read in pieces: as many rows at once as both models take and as
-/// the memory for logits allows.
-class WindowScorer {
- public:
-  WindowScorer(std::span<const int32_t> tokens, const PerplexityOptions& options,
-               WindowReader model, std::optional<WindowReader> base, size_t max_rows,
-               size_t max_logit_rows, TokenScores& scores)
-      : tokens_(tokens),
-        n_ctx_(options.n_ctx),
-        model_(std::move(model)),
-        base_(std::move(base)),
-        max_rows_(max_rows),
-        max_logit_rows_(max_logit_rows),
-        pool_(options.n_threads),
-        scores_(scores) {}
-
-  Status score_window(size_t window) {
-    const std::span<const int32_t> tokens = tokens_.subspan(window * n_ctx_, n_ctx_);
-    const size_t first_scored = n_ctx_ / 2;
-    const size_t n_scored = n_ctx_ - 1 - first_scored;
-    model_.begin();
-    if (base_) base_->begin();
-    // The last token predicts nothing that is scored, so it is never fed.
-    size_t position = 0;
-    while (position < n_ctx_ - 1) {
-      const size_t free_rows = position < first_scored ? first_scored - position : 0;
-      const size_t n_rows =
-          std::min({n_ctx_ - 1 - position, max_rows_, free_rows + max_logit_rows_});
-      const size_t n_wanted = n_rows > free_rows ? n_rows - free_rows : 0;
-      const std::span<const int32_t> piece = tokens.subspan(position, n_rows);
-      RETURN_IF_ERROR(model_.feed(piece, n_wanted));
-      if (base_) RETURN_IF_ERROR(base_->feed(piece, n_wanted));
-      position += n_rows;
-      const size_t first = position - n_wanted;
-      score_rows(tokens.subspan(first + 1, n_wanted),
-                 window * n_scored + (first - std::min(first, first_scored)));
-    }
-    return {};
-  }
-
- private:
-  /// Row i of the logits in hand is scored against targets[i] and kept at first_out + i.
-  void score_rows(std::span<const int32_t> targets, size_t first_out) {
-    pool_.parallel_for(targets.size(), 1, [&](size_t begin, size_t end) {
-      for (size_t i = begin; i < end; ++i) {
-        const auto target = static_cast<size_t>(targets[i]);
-        const LogitRow row = summarize_row(model_.row(i));
-        scores_.nll[first_out + i] = row.nll(target);
-        if (!base_) continue;
-        const LogitRow base_row = summarize_row(base_->row(i));
-        scores_.base_nll[first_out + i] = base_row.nll(target);
-        scores_.kld[first_out + i] = kl_divergence(base_row, row);
-        scores_.same_top[first_out + i] = base_row.argmax == row.argmax ? 1 : 0;
-      }
-    });
-  }
-
-  std::span<const int32_t> tokens_;
-  size_t n_ctx_;
-  WindowReader model_;
-  std::optional<WindowReader> base_;
-  size_t max_rows_;
-  size_t max_logit_rows_;
-  ThreadPool pool_;
-  TokenScores& scores_;
-};
 
 Status check_finite(std::span<const double> values, const Engine& engine) {
   const auto bad = std::find_if(values.begin(), values.end(),
@@ -244,23 +121,12 @@ Result<PerplexityReport> measure_perplexity(Engine& model, Engine* base,
   if (options.max_windows > 0) n_windows = std::min(n_windows, options.max_windows);
   const size_t n_scored = options.n_ctx - 1 - options.n_ctx / 2;
 
-  const size_t row_bytes = static_cast<size_t>(model.config().vocab_size) * sizeof(float);
-  const size_t max_logit_rows = std::clamp<size_t>(kMaxLogitBytes / row_bytes, 1, n_scored);
-  size_t max_rows = model.model().max_batch_rows();
-  if (base != nullptr) max_rows = std::min(max_rows, base->model().max_batch_rows());
-  ASSIGN_OR_RETURN(auto reader, WindowReader::create(model, options.n_ctx, max_logit_rows));
-  std::optional<WindowReader> base_reader;
-  if (base != nullptr) {
-    ASSIGN_OR_RETURN(base_reader, WindowReader::create(*base, options.n_ctx, max_logit_rows));
-  }
-
+  ASSIGN_OR_RETURN(const auto scorer, WindowScorer::create(model, base, tokens, options));
   TokenScores scores(n_windows * n_scored, base != nullptr);
-  WindowScorer scorer(tokens, options, std::move(reader), std::move(base_reader), max_rows,
-                      max_logit_rows, scores);
   for (size_t window = 0; window < n_windows; ++window) {
     if (progress) progress({"eval", "perplexity", window, n_windows, false});
     RETURN_IF_ERROR(check_cancelled());
-    RETURN_IF_ERROR(scorer.score_window(window));
+    RETURN_IF_ERROR(scorer->score_window(window, scores));
   }
   if (progress) progress({"eval", "perplexity", n_windows, n_windows, false});
   RETURN_IF_ERROR(check_finite(scores.nll, model));
