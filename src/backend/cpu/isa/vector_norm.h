@@ -1,4 +1,8 @@
 // Norms over rows: one pass for the sum of squares, one to scale, both along the row.
+//
+// Measured as in vector_matmul.h: rms_norm of 256 values 5.8 G values/s with AVX-512 and 5.5 with
+// AVX2 (limited by the sum across lanes), gated_rms_norm of 128 values 1.5 and 1.2 (by exp and the
+// division).
 #pragma once
 
 #include "backend/cpu/isa/vector_math.h"

@@ -1,9 +1,9 @@
 // The register tile that every larger product is made of, and the transposition that feeds it.
 //
-// c[m, 0..2L) (+)= sum_k a[k, m] * b[k, 0..2L) for up to kTileRows rows m and 2 vectors of L lanes:
-// each step loads two vectors of b, broadcasts one a after the other and keeps all sums in
-// registers. 14 x 2 vectors (AVX-512) need 2 + 14 loads for 28 multiply-adds, 6 x 2 (AVX2) need
-// 2 + 6 for 12, so two load ports keep two multipliers busy. b comes from L2 or nearer.
+// c[m, 0..2L) = keep * c[m, 0..2L) + sum_k a[k, m] * b[k, 0..2L) for up to kTileRows rows m and 2
+// vectors of L lanes: each step loads two vectors of b, broadcasts one a after the other and keeps
+// all sums in registers. 14 x 2 vectors (AVX-512) need 2 + 14 loads for 28 multiply-adds, 6 x 2
+// (AVX2) need 2 + 6 for 12, so two load ports keep two multipliers busy. b comes from L2 or nearer.
 #pragma once
 
 #include <cstddef>
@@ -23,20 +23,21 @@ struct Tile {
   static constexpr size_t kRows = S::kTileRows;
   static constexpr size_t kCols = 2 * S::kLanes;
 
-  /// n_rows rows (1 to kRows) of c, kCols wide. a holds row m of the product in column m.
+  /// n_rows rows (1 to kRows) of c, kCols wide. a holds row m of the product in column m. With keep
+  /// 0, c is not read.
   static void multiply(size_t n_rows, size_t n_k, Strided a, Strided b, float* c, size_t c_stride,
-                       bool add) {
-    Dispatch<kRows>::run(n_rows, n_k, a, b, c, c_stride, add);
+                       float keep) {
+    Dispatch<kRows>::run(n_rows, n_k, a, b, c, c_stride, keep);
   }
 
   /// The same for any number of rows and a multiple of kCols columns.
   static void multiply_all(size_t n_rows, size_t n_cols, size_t n_k, Strided a, Strided b, float* c,
-                           size_t c_stride, bool add) {
+                           size_t c_stride, float keep) {
     for (size_t n = 0; n < n_cols; n += kCols) {
       for (size_t m = 0; m < n_rows; m += kRows) {
         const size_t rows = n_rows - m < kRows ? n_rows - m : kRows;
         multiply(rows, n_k, {a.data + m, a.stride}, {b.data + n, b.stride}, c + m * c_stride + n,
-                 c_stride, add);
+                 c_stride, keep);
       }
     }
   }
@@ -79,7 +80,7 @@ struct Tile {
 
  private:
   template <size_t kM>
-  static void fixed(size_t n_k, Strided a, Strided b, float* c, size_t c_stride, bool add) {
+  static void fixed(size_t n_k, Strided a, Strided b, float* c, size_t c_stride, float keep) {
     V low[kM];
     V high[kM];
 #pragma GCC unroll 16
@@ -104,9 +105,9 @@ struct Tile {
 #pragma GCC unroll 16
     for (size_t m = 0; m < kM; ++m) {
       float* row = c + m * c_stride;
-      if (add) {
-        low[m] = S::add(low[m], S::load(row));
-        high[m] = S::add(high[m], S::load(row + S::kLanes));
+      if (keep != 0.0f) {
+        low[m] = S::fma(S::set1(keep), S::load(row), low[m]);
+        high[m] = S::fma(S::set1(keep), S::load(row + S::kLanes), high[m]);
       }
       S::store(row, low[m]);
       S::store(row + S::kLanes, high[m]);
@@ -116,11 +117,11 @@ struct Tile {
   template <size_t kM, class = void>
   struct Dispatch {
     static void run(size_t n_rows, size_t n_k, Strided a, Strided b, float* c, size_t c_stride,
-                    bool add) {
+                    float keep) {
       if (n_rows == kM) {
-        fixed<kM>(n_k, a, b, c, c_stride, add);
+        fixed<kM>(n_k, a, b, c, c_stride, keep);
       } else {
-        Dispatch<kM - 1>::run(n_rows, n_k, a, b, c, c_stride, add);
+        Dispatch<kM - 1>::run(n_rows, n_k, a, b, c, c_stride, keep);
       }
     }
   };
