@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 #include <utility>
@@ -23,6 +24,20 @@ const Dialect* find_writable(std::string_view name) {
     if (dialect->declare != nullptr && dialect->name == name) return dialect;
   }
   return nullptr;
+}
+
+// Pages are written in pieces of this size.
+constexpr size_t kPieceBytes = size_t{16} << 20;
+
+// Reads one byte of every page. A page that vanished from a mapped file becomes zeros and is
+// remembered when the program touches it, but only fails the call when the kernel does.
+void touch_pages(std::span<const std::byte> bytes) {
+  constexpr size_t kPageBytes = 4096;
+  const volatile std::byte* data = bytes.data();
+  std::byte last{};
+  for (size_t i = 0; i < bytes.size(); i += kPageBytes) last = data[i];
+  if (!bytes.empty()) last = data[bytes.size() - 1];
+  static_cast<void>(last);
 }
 
 // The source's config with one description of quantization, or none.
@@ -97,8 +112,13 @@ struct CheckpointWriter::Impl {
   }
 
   Status write_part(size_t part, std::span<const std::byte> bytes) {
-    RETURN_IF_ERROR(shard->write(output.tensors[next].first_part + part, bytes));
-    n_written_bytes += bytes.size();
+    while (!bytes.empty()) {
+      const auto piece = bytes.first(std::min(bytes.size(), kPieceBytes));
+      touch_pages(piece);
+      RETURN_IF_ERROR(shard->write(output.tensors[next].first_part + part, piece));
+      n_written_bytes += piece.size();
+      bytes = bytes.subspan(piece.size());
+    }
     return {};
   }
 

@@ -64,7 +64,8 @@ LeafGroups group_leaves(const std::vector<LayerKind>& kinds) {
     }
     groups[{kind.parent, layers}].push_back(kind.leaf);
   }
-  for (auto& [key, leaves] : groups) {
+  for (auto& group : groups) {
+    std::vector<std::string>& leaves = group.second;
     for (const FusedName& fused : kFusedNames) {
       const bool all = std::all_of(fused.members.begin(), fused.members.end(), [&](auto member) {
         return std::find(leaves.begin(), leaves.end(), member) != leaves.end();

@@ -171,6 +171,21 @@ TEST(CheckpointWriterFailures, AFullDiskKeepsTheWorkAndNamesIt) {
   EXPECT_FALSE(fs::exists(folder.path("out.partial")));
 }
 
+TEST(CheckpointWriterFailures, ASourceThatShrinksIsNoticed) {
+  const test::TemporaryFolder folder;
+  test::write_checkpoint(folder.path("in"), Json::object(),
+                         {test::filled("a.weight", DType::kF32, {256, 1024}, 1)});
+  const auto source = test::open_or_fail(folder.path("in"));
+  fs::resize_file(folder.path("in/model.safetensors"), 4096);
+  auto none = [](const TensorInfo&) { return false; };
+  const Status status = test::quantize_folder(source, folder.path("out"), {}, none);
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().code, ErrorCode::kIo);
+  EXPECT_THAT(status.error().message, testing::HasSubstr("truncated"));
+  EXPECT_FALSE(fs::exists(folder.path("out")));
+  EXPECT_FALSE(fs::exists(folder.path("out.partial")));
+}
+
 TEST(CheckpointWriterFailures, LeaveNothingElseBehind) {
   const auto source = test::open_or_fail(test::source_path("models/nano"));
   const test::TemporaryFolder folder;

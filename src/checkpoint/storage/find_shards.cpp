@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
+#include <iterator>
 #include <set>
 #include <utility>
 
@@ -71,11 +72,20 @@ size_t announced_count(std::string_view name) {
   return parsed.ec == std::errc() && parsed.ptr == end ? n : 0;
 }
 
+Result<std::vector<std::string>> sorted_names(const std::string& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    names.push_back(at->path().filename().string());
+  }
+  if (error) return system_error(error.value(), "cannot list the folder", folder);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
 // Says what else is there, for folders of other containers.
-Error no_shards(const std::string& folder) {
-  std::error_code ignored;
-  for (const auto& file : fs::directory_iterator(folder, ignored)) {
-    const std::string name = file.path().filename().string();
+Error no_shards(const std::string& folder, const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
     const bool gguf = name.ends_with(".gguf");
     if (gguf || name.ends_with(".bin") || name.ends_with(".pt") || name.ends_with(".pth")) {
       return Error(ErrorCode::kUnsupported,
@@ -92,15 +102,10 @@ Error no_shards(const std::string& folder) {
 }
 
 Result<ShardIndex> list_folder(const std::string& folder) {
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, sorted_names(folder));
   ShardIndex index;
-  std::error_code error;
-  for (const auto& file : fs::directory_iterator(folder, error)) {
-    const std::string name = file.path().filename().string();
-    if (is_plain_name(name)) index.shards.push_back(name);
-  }
-  if (error) return system_error(error.value(), "cannot list the folder", folder);
-  if (index.shards.empty()) return no_shards(folder);
-  std::sort(index.shards.begin(), index.shards.end());
+  std::copy_if(names.begin(), names.end(), std::back_inserter(index.shards), is_plain_name);
+  if (index.shards.empty()) return no_shards(folder, names);
   RETURN_IF_ERROR(check_count(index.shards.size(), folder));
   const size_t announced = announced_count(index.shards.front());
   if (announced > index.shards.size()) {
