@@ -22,6 +22,9 @@ size_t rows_per_part(size_t dim) {
   return std::max<size_t>(1, kValuesPerPart / std::max<size_t>(1, dim));
 }
 
+// More than any process can address: refused without asking.
+constexpr size_t kAddressableBytes = SIZE_MAX >> 17;
+
 // Buffers lie at a multiple of 64 inside a zeroed block, whose address stands just before them.
 void release_buffer(void* data, void* /*backend*/) { std::free(static_cast<void**>(data)[-1]); }
 
@@ -46,7 +49,7 @@ Result<Buffer> CpuBackend::allocate(size_t n_bytes) {
   constexpr size_t kAlignment = 64;
   const size_t extra = kAlignment + sizeof(void*);
   // calloc leaves the pages of large blocks to be zeroed by the system when first touched.
-  void* block = n_bytes <= SIZE_MAX - extra ? std::calloc(n_bytes + extra, 1) : nullptr;
+  void* block = n_bytes <= kAddressableBytes ? std::calloc(n_bytes + extra, 1) : nullptr;
   if (block == nullptr) {
     return Error(ErrorCode::kOutOfMemory,
                  fmt::format("could not allocate {} bytes of working memory", n_bytes));

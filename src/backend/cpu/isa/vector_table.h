@@ -3,7 +3,7 @@
 
 #include "backend/cpu/isa/scalar.h"
 #include "backend/cpu/isa/vector_attention.h"
-#include "backend/cpu/isa/vector_delta_rule.h"
+#include "backend/cpu/isa/vector_delta_rule_chunked.h"
 #include "backend/cpu/isa/vector_elementwise.h"
 #include "backend/cpu/isa/vector_matmul.h"
 #include "backend/cpu/isa/vector_norm.h"
@@ -12,15 +12,16 @@ namespace nibble {
 
 template <class S>
 constexpr CpuKernels make_vector_table(size_t min_chunked_tokens) {
-  using Delta = VectorDeltaRule<S>;
+  using Steps = VectorDeltaRule<S>;
+  using Chunks = ChunkedDeltaRule<S>;
   using Attention = VectorAttention<S>;
   using Elementwise = VectorElementwise<S>;
   CpuKernels table{};
   table.matmul = MatmulEntries<S>::table();
-  table.delta_rule = {Delta::recurrent,
-                      Delta::recurrent_scratch_floats,
-                      Delta::chunked,
-                      Delta::chunked_scratch_floats,
+  table.delta_rule = {Steps::run,
+                      Steps::scratch_floats,
+                      Chunks::run,
+                      Chunks::scratch_floats,
                       min_chunked_tokens,
                       64,
                       128};
