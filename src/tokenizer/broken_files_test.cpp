@@ -4,7 +4,7 @@
 #include <functional>
 #include <set>
 
-#include "tokenizer/test_files.h"
+#include "tokenizer/testing/test_files.h"
 #include "tokenizer/tokenizer_config.h"
 
 namespace nibble {

@@ -1,7 +1,7 @@
 // Tokenizers that differ from nano's in one stage each, against ids of the reference library.
 #include <gtest/gtest.h>
 
-#include "tokenizer/test_files.h"
+#include "tokenizer/testing/test_files.h"
 
 namespace nibble {
 namespace {

@@ -9,7 +9,7 @@
 
 #include "core/bytes.h"
 #include "tokenizer/stream_decoder.h"
-#include "tokenizer/test_files.h"
+#include "tokenizer/testing/test_files.h"
 #include "tokenizer/unicode/utf8.h"
 
 namespace nibble {

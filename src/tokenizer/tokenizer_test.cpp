@@ -9,7 +9,7 @@
 
 #include "core/clock.h"
 #include "tokenizer/stream_decoder.h"
-#include "tokenizer/test_files.h"
+#include "tokenizer/testing/test_files.h"
 
 namespace nibble {
 namespace {

@@ -1,5 +1,6 @@
 // The general category of every code point in Unicode 16.0, the version of the regular-expression
-// engine whose splits our tokens must equal; libraries of the system carry other versions.
+// engine whose splits our tokens must equal; libraries of the system carry other versions. The
+// tables are written by tools/make_unicode_tables.py.
 #pragma once
 
 #include <cstdint>

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tokenizer/test_files.h"
+#include "tokenizer/testing/test_files.h"
 #include "tokenizer/unicode/utf8.h"
 
 namespace nibble {
