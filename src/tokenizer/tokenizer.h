@@ -48,7 +48,7 @@ class Tokenizer {
   /// Builds a tokenizer from the content of a tokenizer.json; `subject` names the file in errors.
   /// Normalizers NFC, NFD, NFKC, NFKD, Replace, Prepend; pre-tokenizers Split, Digits, ByteLevel
   /// (last); model BPE; post-processors ByteLevel, TemplateProcessing; decoder ByteLevel; sequences
-  /// of these. Cost: about 0.4 s for 250,000 tokens. Errors: kCorrupt (broken JSON; ids out of
+  /// of these. Cost: half a second for 150,000 tokens. Errors: kCorrupt (broken JSON; ids out of
   /// range, missing or given twice; merges of unknown tokens; regular expressions that do not
   /// compile ...), kUnsupported (names the type that nibble lacks), kLimit (over 2^22 tokens,
   /// tokens over 64 KiB, added tokens over 1 KiB).
