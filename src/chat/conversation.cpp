@@ -55,22 +55,19 @@ Result<Answer> Conversation::answer(const AnswerSink& sink) {
   GenerationParams params;
   params.sampling = options_.sampling;
   params.max_new_tokens = options_.max_new_tokens;
-  const auto result = engine_->generate(ids, params, [&](int32_t token) {
-    ++answer.n_tokens;
-    take(splitter.push(decoder.push(token)));
-    return true;
-  });
-  const bool is_cancelled = !result && result.error().code == ErrorCode::kCancelled;
-  if (!result && !is_cancelled) return result.error();
+  ASSIGN_OR_RETURN(const GenerationResult result,
+                   engine_->generate(ids, params, [&](int32_t token) {
+                     take(splitter.push(decoder.push(token)));
+                     return true;
+                   }));
   take(splitter.push(decoder.flush()));
   take(splitter.finish());
 
-  answer.n_prompt_tokens = ids.size();
-  answer.finish = is_cancelled ? FinishReason::kCancelled : result->finish;
-  if (result) {
-    answer.prefill_s = result->prefill_s;
-    answer.decode_s = result->decode_s;
-  }
+  answer.finish = result.finish;
+  answer.n_prompt_tokens = result.n_prompt_tokens;
+  answer.n_tokens = result.tokens.size();
+  answer.prefill_s = result.prefill_s;
+  answer.decode_s = result.decode_s;
   return answer;
 }
 

@@ -1,0 +1,104 @@
+// `nibble quantize`: the plan as a table, or the work itself and what it cost every tensor.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "checkpoint/writer.h"
+#include "cli/commands/make_commands.h"
+#include "cli/model_source.h"
+#include "quantize/quantize.h"
+
+namespace nibble {
+namespace {
+
+/// Stored bits per element over all tensors of the output.
+double effective_bits(const Plan& plan) {
+  uint64_t n_bytes = 0;
+  uint64_t n_weights = 0;
+  for (const PlanRow& row : plan.rows) {
+    n_bytes += row.n_output_bytes;
+    n_weights += n_elements(row.tensor->shape).value_or(0);
+  }
+  return n_weights == 0 ? 0.0 : 8.0 * static_cast<double>(n_bytes) / static_cast<double>(n_weights);
+}
+
+std::string choices_help(std::string_view title, const std::vector<NamedChoice>& choices) {
+  std::string text(title);
+  for (const NamedChoice& choice : choices) {
+    text += fmt::format("; {}: {}", choice.name, choice.description);
+  }
+  return text;
+}
+
+std::vector<std::string_view> choice_names(const std::vector<NamedChoice>& choices) {
+  std::vector<std::string_view> names;
+  for (const NamedChoice& choice : choices) names.push_back(choice.name);
+  return names;
+}
+
+class QuantizeCommand : public Command {
+ public:
+  void declare(ArgumentParser& parser) override {
+    parser.positional("SRC", job_.source, "Checkpoint folder to read (BF16, F16 or F32)");
+    parser.positional("DST", job_.destination, "Folder to write; it exists only when it is whole");
+    parser.choice("--method", job_.method, choice_names(quantize_methods()),
+                  choices_help("How values are rounded", quantize_methods()));
+    parser.choice("--recipe", job_.recipe, choice_names(recipes()),
+                  choices_help("Which matrices are quantized", recipes()));
+    parser.option("--ignore", job_.ignore,
+                  "Keep matrices whose name contains the text, or matches after \"re:\"; may be "
+                  "repeated",
+                  "PATTERN");
+    parser.choice("--to", job_.dialect, writable_dialects(), "Dialect of the output");
+    parser.flag("--dry-run", dry_run_, "Print the plan and write nothing");
+    parser.flag("--force", job_.force, "Replace an existing DST");
+  }
+
+  Result<int> run(Console& console, const GeneralOptions& general) override {
+    RETURN_IF_ERROR(check_model_folder(job_.source));
+    job_.n_threads = general.n_threads;
+    ASSIGN_OR_RETURN(const Plan plan, make_plan(job_));
+    if (dry_run_) {
+      Json json = plan_json(plan);
+      json["dry_run"] = true;
+      json["effective_bits"] = effective_bits(plan);
+      console.print_json(json);
+      console.print(plan_text(plan));
+      return 0;
+    }
+    ASSIGN_OR_RETURN(const QuantizeReport report, run_quantize(job_, plan, console.progress()));
+    console.print_json(result_json(report, plan));
+    console.print(general.quiet ? job_.destination + "\n" : result_text(report, plan));
+    return 0;
+  }
+
+ private:
+  Json result_json(const QuantizeReport& report, const Plan& plan) const {
+    Json json = report_json(report);
+    json["output"] = job_.destination;
+    json["method"] = job_.method;
+    json["recipe"] = job_.recipe;
+    json["dialect"] = job_.dialect;
+    json["n_quantized"] = report.tensors.size();
+    json["effective_bits"] = effective_bits(plan);
+    return json;
+  }
+
+  std::string result_text(const QuantizeReport& report, const Plan& plan) const {
+    return report_text(report) +
+           fmt::format("\n{}: {:.1f} % of the source's bytes, {:.2f} bits per weight over all\n",
+                       job_.destination,
+                       100.0 * static_cast<double>(report.n_output_bytes) /
+                           static_cast<double>(std::max<uint64_t>(report.n_source_bytes, 1)),
+                       effective_bits(plan));
+  }
+
+  QuantizeJob job_;
+  bool dry_run_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_quantize_command() { return std::make_unique<QuantizeCommand>(); }
+
+}  // namespace nibble

@@ -1,0 +1,99 @@
+#include "cli/model_source.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "core/cancel.h"
+#include "core/file.h"
+
+namespace nibble {
+namespace {
+
+constexpr const char* kWantedFolder =
+    "expected a checkpoint folder with config.json, tokenizer.json and *.safetensors, as model "
+    "hubs offer them";
+
+bool ends_with_gguf(const std::string& path) {
+  return path.ends_with(".gguf") || path.ends_with(".GGUF");
+}
+
+}  // namespace
+
+Status check_model_folder(const std::string& path, std::string_view needed_file) {
+  struct stat info {};
+  if (stat(path.c_str(), &info) != 0) {
+    if (errno == ENOENT || errno == ENOTDIR) {
+      return Error(ErrorCode::kNotFound, fmt::format("no such model: {}", kWantedFolder), path);
+    }
+    return system_error(errno, "cannot look at the model", path);
+  }
+  if (!S_ISDIR(info.st_mode)) {
+    if (ends_with_gguf(path)) {
+      return Error(ErrorCode::kUnsupported,
+                   fmt::format("GGUF files cannot be opened yet: {}", kWantedFolder), path);
+    }
+    return Error(ErrorCode::kInvalidArgument, fmt::format("this is a file: {}", kWantedFolder),
+                 path);
+  }
+  std::error_code ignored;
+  if (!std::filesystem::exists(fmt::format("{}/{}", path, needed_file), ignored)) {
+    return Error(ErrorCode::kNotFound,
+                 fmt::format("the folder has no {}: {}", needed_file, kWantedFolder), path);
+  }
+  return {};
+}
+
+EngineOptions engine_options(const GeneralOptions& general) {
+  EngineOptions options;
+  options.n_threads = general.n_threads;
+  options.cpu_implementation = general.cpu;
+  return options;
+}
+
+Result<std::unique_ptr<Engine>> open_engine(const std::string& path, const GeneralOptions& general,
+                                            Console& console) {
+  RETURN_IF_ERROR(check_model_folder(path));
+  auto engine = Engine::open(path, engine_options(general), console.progress());
+  console.finish_progress();
+  return engine;
+}
+
+Result<Tokenizer> open_tokenizer(const std::string& path) {
+  std::error_code ignored;
+  std::string file = path;
+  if (!std::filesystem::is_regular_file(path, ignored) || ends_with_gguf(path)) {
+    RETURN_IF_ERROR(check_model_folder(path, "tokenizer.json"));
+    file += "/tokenizer.json";
+  }
+  ASSIGN_OR_RETURN(const std::string json, read_file(file));
+  return Tokenizer::from_json(json, file);
+}
+
+Result<std::string> read_argument_file(const std::string& path) {
+  auto content = read_file(path);
+  if (content || content.error().code != ErrorCode::kNotFound) return content;
+  return Error(ErrorCode::kInvalidArgument, content.error().message, path);
+}
+
+Result<std::string> read_stdin() {
+  std::string content;
+  char buffer[1 << 16];
+  while (true) {
+    const ssize_t n_read = ::read(STDIN_FILENO, buffer, sizeof(buffer));
+    if (n_read == 0) return content;
+    if (n_read > 0) {
+      content.append(buffer, static_cast<size_t>(n_read));
+      continue;
+    }
+    RETURN_IF_ERROR(check_cancelled());
+    if (errno != EINTR) return system_error(errno, "cannot read", "stdin");
+  }
+}
+
+}  // namespace nibble
