@@ -4,9 +4,8 @@
 #include <fnmatch.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <regex.h>
 #include <sys/stat.h>
-
-#include <regex>
 
 #include "checkpoint/testing/tiny_checkpoint.h"
 #include "tests/test_data.h"
@@ -149,18 +148,22 @@ TEST(Writer, CarriesEveryOtherFileOver) {
   EXPECT_EQ(written.dump(), config.dump());
 }
 
-// Whether a Python-style pattern list, as compressed-tensors reads it, names the module.
+// Whether the pattern matches from the start of the text, as Python's re.match does.
+bool matches_at_start(const std::string& pattern, const std::string& text) {
+  regex_t compiled;
+  EXPECT_EQ(::regcomp(&compiled, pattern.c_str(), REG_EXTENDED), 0) << pattern;
+  regmatch_t found = {};
+  const bool matched = ::regexec(&compiled, text.c_str(), 1, &found, 0) == 0 && found.rm_so == 0;
+  ::regfree(&compiled);
+  return matched;
+}
+
+// Whether a list, as compressed-tensors reads it, names the module.
 bool ignored_by_patterns(const Json& ignore, const std::string& module) {
   for (const Json& entry : ignore) {
     const std::string text = entry.get<std::string>();
-    if (!text.starts_with("re:")) {
-      if (text == module) return true;
-      continue;
-    }
-    if (std::regex_search(module, std::regex(text.substr(3)),
-                          std::regex_constants::match_continuous)) {
-      return true;
-    }
+    const bool is_pattern = text.starts_with("re:");
+    if (is_pattern ? matches_at_start(text.substr(3), module) : text == module) return true;
   }
   return false;
 }
