@@ -14,7 +14,7 @@ function(nibble_apply_isa sources_variable)
       set(isa ${CMAKE_MATCH_1}) # the next MATCHES overwrites it
       if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
         set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS
-                                    "${NIBBLE_ISA_FLAGS_${isa}}")
+                                    "${NIBBLE_ISA_FLAGS_${isa}}" SKIP_PRECOMPILE_HEADERS ON)
         list(APPEND kept ${source})
       endif()
     else()
@@ -22,6 +22,20 @@ function(nibble_apply_isa sources_variable)
     endif()
   endforeach()
   set(${sources_variable} ${kept} PARENT_SCOPE)
+endfunction()
+
+# The headers that take most of the compile time are precompiled once for all rooms and once for all
+# tests; the first target of each kind makes them.
+set(NIBBLE_COSTLY_HEADERS <algorithm> <functional> <map> <memory> <optional> <string> <variant>
+                          <vector> <fmt/format.h> <nlohmann/json.hpp>)
+function(nibble_precompile target kind)
+  get_property(owner GLOBAL PROPERTY NIBBLE_PRECOMPILED_${kind})
+  if(owner)
+    target_precompile_headers(${target} REUSE_FROM ${owner})
+  else()
+    target_precompile_headers(${target} PRIVATE ${NIBBLE_COSTLY_HEADERS} ${ARGN})
+    set_property(GLOBAL PROPERTY NIBBLE_PRECOMPILED_${kind} ${target})
+  endif()
 endfunction()
 
 function(add_room name)
@@ -44,6 +58,7 @@ function(add_room name)
     target_include_directories(nibble_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src)
     target_link_libraries(nibble_${name} PUBLIC ${depends} ${ROOM_LIBRARIES}
                           PRIVATE nibble_warnings)
+    nibble_precompile(nibble_${name} rooms)
   else()
     add_library(nibble_${name} INTERFACE)
     target_include_directories(nibble_${name} INTERFACE ${CMAKE_SOURCE_DIR}/src)
@@ -61,6 +76,7 @@ function(add_test_program name room)
   target_link_libraries(${name} PRIVATE ${room} GTest::gtest GTest::gmock nibble_warnings)
   target_compile_definitions(${name} PRIVATE NIBBLE_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR})
+  nibble_precompile(${name} tests <gmock/gmock.h> <gtest/gtest.h>)
   add_test(NAME ${name} COMMAND ${name})
 endfunction()
 

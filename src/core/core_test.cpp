@@ -1,5 +1,6 @@
 // The plumbing: results, JSON limits, atomic files, mapped files that shrink, the thread pool.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -92,6 +93,12 @@ TEST(MappedFile, EmptyAndMissing) {
   EXPECT_TRUE(MappedFile::open(folder.path("f"))->bytes().empty());
   EXPECT_FALSE(MappedFile::open(folder.path("g")));
   EXPECT_FALSE(MappedFile::open(folder.path()));
+}
+
+TEST(MappedFile, PipesAreRefusedAtOnce) {
+  const test::TemporaryFolder folder;
+  ASSERT_EQ(::mkfifo(folder.path("pipe").c_str(), 0600), 0);
+  EXPECT_EQ(MappedFile::open(folder.path("pipe")).error().code, ErrorCode::kInvalidArgument);
 }
 
 TEST(ThreadPool, CoversEveryIndexOnce) {

@@ -1,5 +1,6 @@
 #include "core/log.h"
 
+#define SPDLOG_FMT_EXTERNAL
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 

@@ -96,15 +96,20 @@ MappedFile& MappedFile::operator=(MappedFile&&) noexcept = default;
 MappedFile::~MappedFile() = default;
 
 Result<MappedFile> MappedFile::open(const std::string& path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever.
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor < 0) return system_error(errno, "cannot open for reading", path);
   auto mapping = std::make_unique<Mapping>();
   mapping->path = path;
   struct stat info {};
-  if (::fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode)) {
-    const int error_number = S_ISDIR(info.st_mode) ? EISDIR : errno == 0 ? EINVAL : errno;
+  if (::fstat(descriptor, &info) != 0) {
+    const int error_number = errno;
     ::close(descriptor);
-    return system_error(error_number, "cannot map, not a regular file", path);
+    return system_error(error_number, "cannot stat", path);
+  }
+  if (!S_ISREG(info.st_mode)) {
+    ::close(descriptor);
+    return Error(ErrorCode::kInvalidArgument, "is not a regular file, which was expected", path);
   }
   mapping->n_bytes = static_cast<size_t>(info.st_size);
   if (mapping->n_bytes > 0) {

@@ -79,11 +79,11 @@ using Status = Result<void>;
 #define NIBBLE_CONCAT(a, b) NIBBLE_CONCAT_INNER(a, b)
 
 /// Returns the error of a Status or Result from the enclosing function, if there is one.
-#define RETURN_IF_ERROR(expression)                              \
-  do {                                                           \
-    if (auto status_or = (expression); !status_or.has_value()) { \
-      return status_or.error();                                  \
-    }                                                            \
+#define RETURN_IF_ERROR(expression)                                     \
+  do {                                                                  \
+    if (const auto& status_or = (expression); !status_or.has_value()) { \
+      return status_or.error();                                         \
+    }                                                                   \
   } while (false)
 
 /// ASSIGN_OR_RETURN(auto x, f()): declares or assigns the value, or returns the error.
