@@ -27,7 +27,7 @@ struct Program;
 struct RenderLimits {
   uint64_t max_steps = 20'000'000;  ///< evaluated nodes, plus the size of large operations
   size_t max_output_bytes = size_t{64} << 20;  ///< of the rendered text
-  size_t max_value_bytes = size_t{512} << 20;  ///< of all values alive at one time
+  size_t max_value_bytes = size_t{256} << 20;  ///< of all values alive at one time
   uint32_t max_depth = 1000;  ///< nested evaluations: expressions, blocks, macro calls
   double max_seconds = 20.0;  ///< wall time
 };

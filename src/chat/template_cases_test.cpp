@@ -64,8 +64,8 @@ void check_case(const Json& row, const std::string& source, const Json& context)
     ASSERT_TRUE(row.contains("error")) << rendered.error().to_string();
     return expect_error(row, rendered.error(), "render");
   }
-  ASSERT_FALSE(row.contains("error")) << "rendered: " << rendered->text << "\nwanted the error "
-                                      << row["error"].dump();
+  ASSERT_FALSE(row.contains("error"))
+      << "rendered: " << rendered->text << "\nwanted the error " << row["error"].dump();
   EXPECT_EQ(rendered->text, row["expected"].get<std::string>());
   if (!row.contains("generation_spans")) return;
   Json spans = Json::array();
@@ -74,9 +74,9 @@ void check_case(const Json& row, const std::string& source, const Json& context)
 }
 
 Json chat_context(const Json& row) {
-  Json context = {{"messages", row["messages"]},       {"tools", row["tools"]},
-                  {"documents", nullptr},              {"add_generation_prompt", false},
-                  {"eos_token", "<|im_end|>"},         {"pad_token", "<|endoftext|>"}};
+  Json context = {{"messages", row["messages"]}, {"tools", row["tools"]},
+                  {"documents", nullptr},        {"add_generation_prompt", false},
+                  {"eos_token", "<|im_end|>"},   {"pad_token", "<|endoftext|>"}};
   for (const auto& [key, value] : row["kwargs"].items()) context[key] = value;
   return context;
 }

@@ -279,7 +279,7 @@ bool contains(Runtime& runtime, const Value& container, const Value& item) {
   if (!is_iterable(container)) {
     fail(fmt::format("argument of type '{}' is not iterable", type_name(container)));
   }
-  ItemReader reader(runtime, container);
+  ItemReader reader(container);
   for (Value candidate; reader.next(runtime, candidate);) {
     if (candidate.same_as(item) || equals(runtime, candidate, item)) return true;
   }

@@ -41,7 +41,7 @@ Value copy_dict(Runtime& rt, const Value& self, const Arguments& arguments) {
 Value dict_from_keys(Runtime& rt, const Value&, const Arguments& arguments) {
   const Parameters args("fromkeys", arguments, {"iterable", "value"}, 1);
   auto out = std::make_shared<DictObject>();
-  ItemReader reader(rt, args.get(0));
+  ItemReader reader(args.get(0));
   for (Value key; reader.next(rt, key);) out->set(rt, key, args.get(1));
   return rt.dict(std::move(out));
 }
@@ -71,7 +71,7 @@ Value sequence_index(Runtime& rt, const Value& self, const Arguments& arguments)
 Value sequence_count(Runtime& rt, const Value& self, const Arguments& arguments) {
   const Parameters args("count", arguments, {"value"}, 1);
   int64_t n = 0;
-  ItemReader reader(rt, self);
+  ItemReader reader(self);
   for (Value item; reader.next(rt, item);) n += equals(rt, item, args.get(0)) ? 1 : 0;
   return Value::integer(n);
 }

@@ -13,11 +13,7 @@ class ForLoop final : public LoopObject,
                       public std::enable_shared_from_this<ForLoop> {
  public:
   ForLoop(Interpreter& interpreter, const For& node, const Value& items, int64_t depth0)
-      : interpreter_(interpreter),
-        node_(node),
-        items_(items),
-        reader_(interpreter.runtime_, items),
-        depth0_(depth0) {}
+      : interpreter_(interpreter), node_(node), items_(items), reader_(items), depth0_(depth0) {}
 
   /// Lets loop(...) run the body again; only needed by recursive loops.
   void set_scope(const ScopePtr& scope) { scope_ = scope; }
@@ -63,7 +59,7 @@ class ForLoop final : public LoopObject,
     std::vector<Value> rest;
     for (Value item; reader_.next(runtime, item);) rest.push_back(item);
     const auto n_rest = static_cast<int64_t>(rest.size());
-    reader_ = ItemReader(runtime, runtime.list(std::move(rest)));
+    reader_ = ItemReader(runtime.list(std::move(rest)));
     return length_ = n_rest + index0 + 1 + (ahead_ ? 1 : 0);
   }
 
@@ -156,16 +152,16 @@ Interpreter::Flow Interpreter::loop(const For& node, const ScopePtr& scope) {
 // The items that satisfy the loop's `if`, tested one by one as the loop reads them.
 Value Interpreter::filtered(const For& node, const Value& iterable, const ScopePtr& scope) {
   if (!node.condition) return iterable;
-  return runtime_.stream("generator", iterable.depth(),
-                         [this, &node, scope, reader = ItemReader(runtime_, iterable)](
-                             Runtime& rt, Value& item) mutable {
-                           while (reader.next(rt, item)) {
-                             const ScopePtr own = inner(scope);
-                             assign(*node.target, item, own);
-                             if (truth(evaluate(*node.condition, own))) return true;
-                           }
-                           return false;
-                         });
+  return runtime_.stream(
+      "generator", iterable.depth(),
+      [this, &node, scope, reader = ItemReader(iterable)](Runtime& rt, Value& item) mutable {
+        while (reader.next(rt, item)) {
+          const ScopePtr own = inner(scope);
+          assign(*node.target, item, own);
+          if (truth(evaluate(*node.condition, own))) return true;
+        }
+        return false;
+      });
 }
 
 void Interpreter::run_loop(const For& node, const Value& iterable, const ScopePtr& scope,

@@ -57,7 +57,7 @@ std::shared_ptr<DictObject> build_dict(Runtime& rt, const Arguments& arguments) 
       for (const auto& [key, value] : source.as<DictObject>().items) dict->set(rt, key, value);
       continue;
     }
-    ItemReader reader(rt, source);
+    ItemReader reader(source);
     for (Value pair; reader.next(rt, pair);) {
       const std::vector<Value> parts = items_of(rt, pair);
       if (parts.size() != 2) {
@@ -209,7 +209,7 @@ Value dict_type(Runtime& runtime) {
     const auto from_keys = [](Runtime& rt, const Arguments& arguments) {
       const Parameters args("fromkeys", arguments, {"iterable", "value"}, 1);
       auto dict = std::make_shared<DictObject>();
-      ItemReader reader(rt, args.get(0));
+      ItemReader reader(args.get(0));
       for (Value key; reader.next(rt, key);) dict->set(rt, key, args.get(1));
       return rt.dict(std::move(dict));
     };

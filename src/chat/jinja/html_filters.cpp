@@ -116,7 +116,7 @@ Value url_encode(Runtime& rt, const Value& subject, const Arguments& arguments) 
   const Value pairs =
       subject.is(Kind::kDict) ? rt.view(DictViewObject::Part::kItems, subject) : subject;
   std::string out;
-  ItemReader reader(rt, pairs);
+  ItemReader reader(pairs);
   for (Value pair; reader.next(rt, pair);) {
     const std::vector<Value> parts = items_of(rt, pair);
     if (parts.size() != 2) fail("urlencode: expected pairs of a name and a value");

@@ -113,6 +113,7 @@ class Interpreter {
 
   // Output (interpreter.cpp).
   void emit(std::string_view text);
+  void emit_result(const Value& value);
   /// Runs something with its output caught instead of printed.
   template <typename Function>
   std::string capture(Function&& function) {

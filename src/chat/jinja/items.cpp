@@ -33,7 +33,7 @@ Value reversed_items(Runtime& runtime, std::string type_name, std::vector<Value>
   std::reverse(items.begin(), items.end());
   const Value list = runtime.list(std::move(items));
   return runtime.stream(std::move(type_name), list.depth(),
-                        [reader = ItemReader(runtime, list)](Runtime& rt, Value& item) mutable {
+                        [reader = ItemReader(list)](Runtime& rt, Value& item) mutable {
                           return reader.next(rt, item);
                         });
 }
@@ -57,13 +57,11 @@ bool is_iterable(const Value& value) {
   }
 }
 
-ItemReader::ItemReader(Runtime&, Value source) : source_(std::move(source)) {
-  if (!is_iterable(source_)) fail(fmt::format("'{}' object is not iterable", type_name(source_)));
-}
-
 bool ItemReader::next(Runtime& runtime, Value& item) {
   runtime.step();
   switch (source_.kind()) {
+    case Kind::kUndefined:
+      return false;
     case Kind::kString: {
       const std::string& text = text_of(source_);
       if (at_ >= text.size()) return false;
@@ -104,12 +102,12 @@ bool ItemReader::next(Runtime& runtime, Value& item) {
       return source_.as<StreamObject>().next(runtime, item);
     }
     default:
-      return false;
+      fail(fmt::format("'{}' object is not iterable", type_name(source_)));
   }
 }
 
 std::vector<Value> items_of(Runtime& runtime, const Value& value) {
-  ItemReader reader(runtime, value);
+  ItemReader reader(value);
   std::vector<Value> items;
   for (Value item; reader.next(runtime, item);) {
     items.push_back(item);

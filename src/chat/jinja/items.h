@@ -1,6 +1,8 @@
 // Python's iteration protocol.
 #pragma once
 
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "chat/jinja/runtime.h"
@@ -14,9 +16,9 @@ bool is_iterable(const Value& value);
 /// Reads the items of an iterable one after another. Copies share the position only for streams.
 class ItemReader {
  public:
-  /// Stops the rendering if the value is not iterable.
-  ItemReader(Runtime& runtime, Value source);
-  /// Gives the next item, or false at the end.
+  explicit ItemReader(Value source) : source_(std::move(source)) {}
+  /// Gives the next item, or false at the end. Stops the rendering if the value is not iterable:
+  /// only here, because the streams of the filters fail when they are read, not when they are made.
   bool next(Runtime& runtime, Value& item);
 
  private:

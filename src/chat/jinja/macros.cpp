@@ -122,8 +122,7 @@ std::vector<bool> Interpreter::bind_parameters(const std::string& name, const Si
 
 void Interpreter::call_block(const CallBlock& node, const ScopePtr& scope) {
   const Value caller = make_macro("caller", node.signature, node.body, scope);
-  const Value result = call(static_cast<const Call&>(*node.call), scope, &caller);
-  emit(to_text(runtime_, runtime_.autoescape ? escape(runtime_, result) : result));
+  emit_result(call(static_cast<const Call&>(*node.call), scope, &caller));
 }
 
 }  // namespace nibble::jinja

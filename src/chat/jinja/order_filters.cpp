@@ -50,7 +50,7 @@ Value sort(Runtime& rt, const Value& subject, const Arguments& arguments) {
   const Parameters args("sort", arguments, {"reverse", "case_sensitive", "attribute"});
   const std::vector<AttributePath> paths = paths_of(rt, args.get(2));
   std::vector<Keyed> keyed;
-  ItemReader reader(rt, subject);
+  ItemReader reader(subject);
   for (Value item; reader.next(rt, item);) {
     std::vector<Value> key;
     for (const AttributePath& path : paths) {
@@ -87,7 +87,7 @@ Value extreme(Runtime& rt, const Value& subject, const Arguments& arguments, boo
     const Value key = path.read(rt, item);
     return args.flag(0) ? key : ignore_case(rt, key);
   };
-  ItemReader reader(rt, subject);
+  ItemReader reader(subject);
   Value best;
   if (!reader.next(rt, best)) {
     return rt.undefined_hint("No aggregated item, sequence was empty.");
@@ -120,7 +120,7 @@ Value unique(Runtime& rt, const Value& subject, const Arguments& arguments) {
     DictObject seen;
   };
   auto state = std::shared_ptr<State>(
-      new State{ItemReader(rt, subject), AttributePath(rt, args.get(1)), args.flag(0), {}});
+      new State{ItemReader(subject), AttributePath(rt, args.get(1)), args.flag(0), {}});
   return rt.stream("generator", subject.depth() + 1, [state](Runtime& run, Value& out) {
     while (state->reader.next(run, out)) {
       Value key = state->path.read(run, out);
@@ -139,7 +139,7 @@ Value group(Runtime& rt, const Value& subject, const Arguments& arguments) {
   const auto key_of = [&](const Value& item) { return path.read(rt, item, args.get(1)); };
   const bool is_case_sensitive = args.flag(2);
   std::vector<Keyed> keyed;
-  ItemReader reader(rt, subject);
+  ItemReader reader(subject);
   for (Value item; reader.next(rt, item);) {
     const Value key = key_of(item);
     keyed.push_back({is_case_sensitive ? key : ignore_case(rt, key), item});

@@ -146,7 +146,7 @@ std::vector<std::string_view> split_space(std::string_view text, int64_t limit) 
   size_t at = space_end(text, 0, true);
   while (at < text.size()) {
     if (limit >= 0 && static_cast<int64_t>(parts.size()) == limit) {
-      parts.push_back(strip_text(text.substr(at), nullptr, false, true));
+      parts.push_back(text.substr(at));
       break;
     }
     const size_t end = space_end(text, at, false);
@@ -164,7 +164,7 @@ std::vector<std::string_view> split_space_from_end(std::string_view text, int64_
                                       words.end());
   const std::string_view last = words[words.size() - n_kept - 1];
   const auto end = static_cast<size_t>(last.data() + last.size() - text.data());
-  parts.insert(parts.begin(), strip_text(text.substr(0, end), nullptr, true, false));
+  parts.insert(parts.begin(), text.substr(0, end));
   return parts;
 }
 

@@ -32,8 +32,8 @@ Value map_attribute(Runtime& rt, const Value& subject, const Arguments& argument
   const Parameters args("map", arguments, {"attribute", "default"}, 1);
   const Value otherwise = args.get(1);
   return rt.stream("generator", depth_of(subject, arguments),
-                   [reader = ItemReader(rt, subject), path = AttributePath(rt, args.get(0)),
-                    otherwise](Runtime& run, Value& out) mutable {
+                   [reader = ItemReader(subject), path = AttributePath(rt, args.get(0)), otherwise](
+                       Runtime& run, Value& out) mutable {
                      Value item;
                      if (!reader.next(run, item)) return false;
                      out = path.read(run, item, otherwise);
@@ -52,8 +52,8 @@ Value map(Runtime& rt, const Value& subject, const Arguments& arguments) {
   const Value name = arguments.positional[0];
   return rt.stream(
       "generator", depth_of(subject, arguments),
-      [reader = ItemReader(rt, subject), name, rest = without_names(arguments, 1)](
-          Runtime& run, Value& out) mutable {
+      [reader = ItemReader(subject), name, rest = without_names(arguments, 1)](Runtime& run,
+                                                                               Value& out) mutable {
         Value item;
         if (!reader.next(run, item)) return false;
         const FilterFunction filter = name.is_string() ? find_filter(text_of(name)) : nullptr;
@@ -77,7 +77,7 @@ Value choose(Runtime& rt, const Value& subject, const Arguments& arguments, bool
   Arguments rest = without_names(arguments, n_names + (has_test ? 1 : 0));
   return rt.stream(
       "generator", depth_of(subject, arguments),
-      [reader = ItemReader(rt, subject), path, name, has_test, wanted, rest = std::move(rest)](
+      [reader = ItemReader(subject), path, name, has_test, wanted, rest = std::move(rest)](
           Runtime& run, Value& out) mutable {
         while (reader.next(run, out)) {
           const Value value = path.read(run, out);

@@ -23,7 +23,7 @@ Value list(Runtime& rt, const Value& subject, const Arguments& arguments) {
 
 Value first(Runtime& rt, const Value& subject, const Arguments& arguments) {
   const Parameters args("first", arguments, {});
-  ItemReader reader(rt, subject);
+  ItemReader reader(subject);
   Value item;
   if (reader.next(rt, item)) return item;
   return rt.undefined_hint("No first item, sequence was empty.");
@@ -37,7 +37,7 @@ Value last(Runtime& rt, const Value& subject, const Arguments& arguments) {
   if (is_indexed && *n > 0) return *try_item(rt, subject, Value::integer(-1));
   const std::optional<Value> backwards = reversed(rt, subject);
   if (!backwards) fail(fmt::format("'{}' object is not reversible", type_name(subject)));
-  ItemReader reader(rt, *backwards);
+  ItemReader reader(*backwards);
   Value item;
   if (reader.next(rt, item)) return item;
   return rt.undefined_hint("No last item, sequence was empty.");
@@ -59,7 +59,7 @@ Value sum(Runtime& rt, const Value& subject, const Arguments& arguments) {
   const AttributePath path(rt, args.get(0));
   Value total = args.get(1, Value::integer(0));
   if (total.is_string()) fail("sum() can't sum strings [use ''.join(seq) instead]");
-  ItemReader reader(rt, subject);
+  ItemReader reader(subject);
   for (Value item; reader.next(rt, item);) {
     total = apply(rt, BinaryOperator::kAdd, total, path.read(rt, item));
   }
@@ -68,13 +68,13 @@ Value sum(Runtime& rt, const Value& subject, const Arguments& arguments) {
 
 Value items(Runtime& rt, const Value& subject, const Arguments& arguments) {
   const Parameters args("items", arguments, {});
-  if (!subject.is_undefined() && !subject.is(Kind::kDict)) {
-    fail("Can only get item pairs from a mapping.");
-  }
-  const Value source =
-      subject.is_undefined() ? rt.list({}) : rt.view(DictViewObject::Part::kItems, subject);
+  const Value source = subject.is(Kind::kDict)  ? rt.view(DictViewObject::Part::kItems, subject)
+                       : subject.is_undefined() ? rt.list({})
+                                                : Value::none();
   return rt.stream("generator", source.depth(),
-                   [reader = ItemReader(rt, source)](Runtime& run, Value& item) mutable {
+                   [reader = ItemReader(source), is_mapping = !source.is_none()](
+                       Runtime& run, Value& item) mutable {
+                     if (!is_mapping) fail("Can only get item pairs from a mapping.");
                      return reader.next(run, item);
                    });
 }
@@ -89,7 +89,7 @@ Value batch(Runtime& rt, const Value& subject, const Arguments& arguments) {
     std::vector<Value> row;
     bool is_done = false;
   };
-  auto state = std::make_shared<State>(State{ItemReader(rt, subject), {}, false});
+  auto state = std::make_shared<State>(State{ItemReader(subject), {}, false});
   return rt.stream("generator", subject.depth() + 1,
                    [state, size, filler](Runtime& run, Value& out) {
                      if (state->is_done) return false;
@@ -115,28 +115,29 @@ Value batch(Runtime& rt, const Value& subject, const Arguments& arguments) {
 Value columns(Runtime& rt, const Value& subject, const Arguments& arguments) {
   const Parameters args("slice", arguments, {"slices", "fill_with"}, 1);
   const int64_t n_columns = to_index(args.get(0));
-  if (n_columns == 0) fail("integer division or modulo by zero");
   const Value filler = args.get(1);
-  const Value source = rt.list(items_of(rt, subject));
   struct State {
+    std::optional<Value> items;  // read when the first column is asked for
     int64_t column = 0;
     int64_t at = 0;
   };
   auto state = std::make_shared<State>();
-  return rt.stream("generator", source.depth() + 1,
-                   [state, source, n_columns, filler](Runtime& run, Value& out) {
-                     if (state->column >= n_columns) return false;
-                     const auto& all = source.as<SequenceObject>().items;
-                     const auto n = static_cast<int64_t>(all.size());
-                     const bool has_extra = state->column < n % n_columns;
-                     const int64_t end = state->at + n / n_columns + (has_extra ? 1 : 0);
-                     std::vector<Value> column(all.begin() + state->at, all.begin() + end);
-                     if (!filler.is_none() && !has_extra) column.push_back(filler);
-                     out = run.list(std::move(column));
-                     state->at = end;
-                     ++state->column;
-                     return true;
-                   });
+  const auto next = [state, subject, n_columns, filler](Runtime& run, Value& out) {
+    if (!state->items) state->items = run.list(items_of(run, subject));
+    if (n_columns == 0) fail("integer division or modulo by zero");
+    if (state->column >= n_columns) return false;
+    const auto& all = state->items->as<SequenceObject>().items;
+    const auto n = static_cast<int64_t>(all.size());
+    const bool has_extra = state->column < n % n_columns;
+    const int64_t end = state->at + n / n_columns + (has_extra ? 1 : 0);
+    std::vector<Value> column(all.begin() + state->at, all.begin() + end);
+    if (!filler.is_none() && !has_extra) column.push_back(filler);
+    out = run.list(std::move(column));
+    state->at = end;
+    ++state->column;
+    return true;
+  };
+  return rt.stream("generator", subject.depth() + 1, next);
 }
 
 Value attribute(Runtime& rt, const Value& subject, const Arguments& arguments) {

@@ -303,7 +303,7 @@ Value center_text(Runtime& runtime, const Value& text, int64_t width, std::strin
 Value join_texts(Runtime& runtime, const Value& separator, const Value& items) {
   const bool markup = is_markup(separator);
   std::string out;
-  ItemReader reader(runtime, items);
+  ItemReader reader(items);
   size_t n = 0;
   size_t checked = 0;
   for (Value item; reader.next(runtime, item); ++n) {

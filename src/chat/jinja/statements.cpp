@@ -82,6 +82,14 @@ void Interpreter::print(const Print& node, const ScopePtr& scope) {
   }
 }
 
+// What a block filter or a called macro gives goes out as it is, so it must be a text.
+void Interpreter::emit_result(const Value& value) {
+  if (!value.is_string()) {
+    fail(fmt::format("the result of the block is a {}, a str is expected", type_name(value)));
+  }
+  emit(text_of(value));
+}
+
 Interpreter::Flow Interpreter::branch(const If& node, const ScopePtr& scope) {
   for (const auto& [test_node, body] : node.branches) {
     if (truth(evaluate(*test_node, scope))) return execute(body, scope);
@@ -124,7 +132,7 @@ void Interpreter::unpack(const Display& target, const Value& value, const ScopeP
     fail(fmt::format("cannot unpack non-iterable {} object", type_name(value)));
   }
   std::vector<Value> items;
-  ItemReader reader(runtime_, value);
+  ItemReader reader(value);
   Value item;
   while (items.size() < target.items.size() && reader.next(runtime_, item)) items.push_back(item);
   if (items.size() < target.items.size()) {
@@ -159,7 +167,7 @@ Interpreter::Flow Interpreter::filter_block(const FilterBlock& node, const Scope
   if (flow != Flow::kNext) return flow;
   const Value caught = runtime_.string(std::move(text), runtime_.autoescape);
   const Value value = filter(static_cast<const FilterCall&>(*node.filter), own, &caught);
-  emit(to_text(runtime_, runtime_.autoescape ? escape(runtime_, value) : value));
+  emit_result(value);
   return Flow::kNext;
 }
 

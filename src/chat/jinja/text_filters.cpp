@@ -85,7 +85,7 @@ Value join(Runtime& rt, const Value& subject, const Arguments& arguments) {
   const Value separator = args.has(0) ? args.get(0) : rt.string("");
   const AttributePath path(rt, args.get(1));
   std::vector<Value> items;
-  ItemReader reader(rt, subject);
+  ItemReader reader(subject);
   for (Value item; reader.next(rt, item);) items.push_back(path.read(rt, item));
   if (rt.autoescape) return join_escaped(rt, rt.list(std::move(items)), separator);
   const std::string glue = to_text(rt, separator);
