@@ -88,7 +88,7 @@ class Attention : public test::EveryImplementation {
     args.n_kv_heads = shape.n_kv_heads;
     args.head_dim = shape.head_dim;
     args.scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim));
-    args.gate = gated ? q.data() + shape.head_dim : nullptr;
+    args.gate = gated && !q.empty() ? q.data() + shape.head_dim : nullptr;
     args.out = out.data();
 
     backend().attention(args);

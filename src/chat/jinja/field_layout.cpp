@@ -45,7 +45,7 @@ std::string group_digits(std::string_view digits, char separator, size_t group) 
 }
 
 // Applies grouping to the whole part of a number, and zero padding that takes part in it.
-std::string finish_number(Runtime& runtime, std::string prefix, std::string whole,
+std::string finish_number(Runtime& runtime, const std::string& prefix, std::string whole,
                           std::string_view rest, const FieldStyle& style, size_t group) {
   if (style.grouping == 0) return pad(runtime, prefix, whole + std::string(rest), style, '>');
   std::string grouped = group_digits(whole, style.grouping, group);

@@ -19,7 +19,7 @@ class Parameters {
 
   bool has(size_t index) const { return given_[index] != nullptr; }
   /// The argument, or the fallback where none was given.
-  Value get(size_t index, Value fallback = Value::none()) const {
+  Value get(size_t index, const Value& fallback = Value::none()) const {
     return has(index) ? *given_[index] : fallback;
   }
   bool flag(size_t index) const { return has(index) && truth(*given_[index]); }
