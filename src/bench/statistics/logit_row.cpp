@@ -13,6 +13,17 @@ namespace {
 
 constexpr size_t kLanes = 16;
 
+/// `value` or zero. A choice between computed numbers would become a branch, because arithmetic may
+/// trap, and branches keep loops from becoming vector code; a mask does not.
+inline float keep_if(bool condition, float value) {
+  const uint32_t mask = 0u - static_cast<uint32_t>(condition);
+  return std::bit_cast<float>(std::bit_cast<uint32_t>(value) & mask);
+}
+inline double keep_if(bool condition, double value) {
+  const uint64_t mask = 0u - static_cast<uint64_t>(condition);
+  return std::bit_cast<double>(std::bit_cast<uint64_t>(value) & mask);
+}
+
 /// exp(x) for x <= 0, relative error below 2^-22; 0 below -87, NaN stays NaN.
 /// x = n ln 2 + r with |r| <= ln 2 / 2, a polynomial for exp(r), and n put into the exponent.
 inline float exp_of_nonpositive(float x) {
@@ -36,7 +47,7 @@ inline float exp_of_nonpositive(float x) {
   // The integer sits in the low bits of `shifted`; wrapped arithmetic keeps NaN harmless here.
   const uint32_t exponent = (std::bit_cast<uint32_t>(shifted) - 0x4b400000u + 127u) << 23;
   const float power = std::bit_cast<float>(exponent);
-  return x < kLowest ? 0.0f : fraction * power;
+  return keep_if(!(x < kLowest), fraction * power);
 }
 
 size_t first_maximum(std::span<const float> logits) {
@@ -93,18 +104,19 @@ double kl_divergence(const LogitRow& base, const LogitRow& other) {
   const double least = base.log_sum_exp + kLeastLogProbability;
 
   // exp(p - max) ((p - q) - (lse_p - lse_q)), to be divided by the sum of exponentials at the end.
-  std::array<double, kLanes> lanes{};
-  const auto term = [&](size_t index) {
-    const double logit = static_cast<double>(p[index]);
-    const double ratio = (logit - static_cast<double>(q[index])) - difference;
-    const double weight = static_cast<double>(exp_of_nonpositive(p[index] - maximum));
-    return logit > least ? weight * ratio : 0.0;
+  const auto term = [&](float p_logit, float q_logit, float power) {
+    const double logit = static_cast<double>(p_logit);
+    const double ratio = (logit - static_cast<double>(q_logit)) - difference;
+    return keep_if(logit > least, static_cast<double>(power) * ratio);
   };
+  std::array<double, kLanes> lanes{};
   size_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
-    for (size_t j = 0; j < kLanes; ++j) lanes[j] += term(i + j);
+    std::array<float, kLanes> powers;
+    for (size_t j = 0; j < kLanes; ++j) powers[j] = exp_of_nonpositive(p[i + j] - maximum);
+    for (size_t j = 0; j < kLanes; ++j) lanes[j] += term(p[i + j], q[i + j], powers[j]);
   }
-  for (; i < n; ++i) lanes[0] += term(i);
+  for (; i < n; ++i) lanes[0] += term(p[i], q[i], exp_of_nonpositive(p[i] - maximum));
   return sum_lanes(lanes) / base.sum_exp;
 }
 

@@ -103,7 +103,7 @@ class Interpreter {
   Value filtered(const For& node, const Value& iterable, const ScopePtr& scope);
 
   // Macros (macros.cpp).
-  Value make_macro(std::string name, const Signature& signature, const Body& body,
+  Value make_macro(const std::string& name, const Signature& signature, const Body& body,
                    const ScopePtr& scope);
   Value call_macro(const std::string& name, const Signature& signature, const Body& body,
                    const ScopePtr& scope, const Arguments& arguments);

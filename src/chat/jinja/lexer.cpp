@@ -128,6 +128,8 @@ class Lexer {
   }
 
   void lex_comment(size_t tag, size_t inside) {
+    // Jinja misses the end only where there is any text to look at.
+    if (inside >= source_.size()) return advance_to(source_.size());
     const size_t close = source_.find("#}", inside);
     if (close == std::string_view::npos) {
       fail_syntax("Missing end of comment tag", static_cast<Position>(tag));
@@ -146,6 +148,7 @@ class Lexer {
   }
 
   void lex_raw(size_t tag) {
+    if (at_ >= source_.size()) return;
     for (size_t open = source_.find("{%", at_); open != std::string_view::npos;
          open = source_.find("{%", open + 1)) {
       const char sign = sign_at(open + 2);

@@ -9,7 +9,7 @@
 
 namespace nibble::jinja {
 
-Value Interpreter::make_macro(std::string name, const Signature& signature, const Body& body,
+Value Interpreter::make_macro(const std::string& name, const Signature& signature, const Body& body,
                               const ScopePtr& scope) {
   // The macro holds the scope that will hold the macro.
   runtime_.keep(scope);

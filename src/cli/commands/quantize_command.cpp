@@ -36,6 +36,12 @@ std::vector<std::string_view> choice_names(const std::vector<NamedChoice>& choic
   return names;
 }
 
+/// The source has been opened: what is not found now is the place for DST, a bad argument.
+Error as_argument_error(const Error& error) {
+  if (error.code != ErrorCode::kNotFound) return error;
+  return Error(ErrorCode::kInvalidArgument, error.message, error.subject);
+}
+
 class QuantizeCommand : public Command {
  public:
   void declare(ArgumentParser& parser) override {
@@ -66,7 +72,9 @@ class QuantizeCommand : public Command {
       console.print(plan_text(plan));
       return 0;
     }
-    ASSIGN_OR_RETURN(const QuantizeReport report, run_quantize(job_, plan, console.progress()));
+    const Result<QuantizeReport> done = run_quantize(job_, plan, console.progress());
+    if (!done) return as_argument_error(done.error());
+    const QuantizeReport& report = *done;
     console.print_json(result_json(report, plan));
     console.print(general.quiet ? job_.destination + "\n" : result_text(report, plan));
     return 0;
