@@ -54,9 +54,9 @@ std::string one_of(const std::vector<std::string>& choices) {
 using LeafGroups =
     std::map<std::pair<std::string, std::vector<uint64_t>>, std::vector<std::string>>;
 
-LeafGroups group_leaves(const std::vector<LayerKind>& kinds) {
+LeafGroups group_leaves(const std::vector<LayerModules>& kinds) {
   LeafGroups groups;
-  for (const LayerKind& kind : kinds) {
+  for (const LayerModules& kind : kinds) {
     if (kind.plain_layers.empty()) continue;
     std::vector<uint64_t> layers;
     if (!kind.quantized_layers.empty()) {

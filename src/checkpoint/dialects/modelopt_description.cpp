@@ -46,17 +46,17 @@ Json exclude_list(const OutputSummary& summary) {
   };
   add_area(survey.head, {"lm_head"});
   add_modules(survey.others.plain_modules);
-  auto block_of = [](const LayerKind& kind) {
+  auto block_of = [](const LayerModules& kind) {
     return kind.parent.empty() ? kind.leaf : kind.parent.substr(0, kind.parent.find('.'));
   };
   std::map<std::string, bool> block_quantized;
-  for (const LayerKind& kind : survey.kinds) {
+  for (const LayerModules& kind : survey.kinds) {
     block_quantized[block_of(kind)] |= !kind.quantized_layers.empty();
   }
   for (const auto& [block, quantized] : block_quantized) {
     if (!quantized) list.push_back(fmt::format("*{}*", block));
   }
-  for (const LayerKind& kind : survey.kinds) {
+  for (const LayerModules& kind : survey.kinds) {
     if (block_quantized[block_of(kind)]) add_modules(kind.plain_modules);
   }
   add_area(survey.vision, {"model.visual*", "*visual*"});

@@ -36,10 +36,10 @@ void split_path(std::string_view path, std::string& parent, std::string& leaf) {
 }
 
 void add_to_layer(const OutputModule& module, uint64_t layer, std::string_view path,
-                  std::vector<LayerKind>& kinds) {
-  LayerKind kind;
+                  std::vector<LayerModules>& kinds) {
+  LayerModules kind;
   split_path(path, kind.parent, kind.leaf);
-  auto at = std::find_if(kinds.begin(), kinds.end(), [&](const LayerKind& known) {
+  auto at = std::find_if(kinds.begin(), kinds.end(), [&](const LayerModules& known) {
     return known.parent == kind.parent && known.leaf == kind.leaf;
   });
   if (at == kinds.end()) at = kinds.insert(kinds.end(), std::move(kind));

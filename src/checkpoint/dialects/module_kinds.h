@@ -13,7 +13,7 @@
 namespace nibble {
 
 /// The modules of one name in all decoder layers: "linear_attn" + "out_proj".
-struct LayerKind {
+struct LayerModules {
   std::string parent;  ///< path below the layer, numbers as "#": "mlp.experts.#"
   std::string leaf;
   std::set<uint64_t> plain_layers;
@@ -28,11 +28,11 @@ struct ModelArea {
 };
 
 struct ModuleSurvey {
-  ModelArea head;                ///< lm_head
-  ModelArea vision;              ///< visual.*
-  ModelArea mtp;                 ///< mtp.*
-  ModelArea others;              ///< the embedding and whatever else there is
-  std::vector<LayerKind> kinds;  ///< in the order of first appearance
+  ModelArea head;                   ///< lm_head
+  ModelArea vision;                 ///< visual.*
+  ModelArea mtp;                    ///< mtp.*
+  ModelArea others;                 ///< the embedding and whatever else there is
+  std::vector<LayerModules> kinds;  ///< in the order of first appearance
 };
 
 /// Sorts all modules. Norms and other vectors are left out: nobody would quantize them.

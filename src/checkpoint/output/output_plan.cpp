@@ -75,7 +75,7 @@ class Packer {
     shard.declarations.insert(shard.declarations.end(), parts.begin(), parts.end());
     shard_bytes_ += tensor.n_bytes;
     plan_.data_bytes += tensor.n_bytes;
-    plan_.tensors.push_back(std::move(tensor));
+    plan_.tensors.push_back(tensor);
   }
 
  private:
@@ -141,7 +141,7 @@ Result<OutputPlan> plan_output(const Checkpoint& source, const std::vector<Plann
           {module_name(info), tensor.quantized, info.shape.size() >= 2});
     }
     output.summary.has_input_scales |= tensor.has_input_scale;
-    packer.add(std::move(tensor), std::move(parts));
+    packer.add(tensor, std::move(parts));
   }
   RETURN_IF_ERROR(check_input_scales(output, source.folder()));
   RETURN_IF_ERROR(name_shards(output));
