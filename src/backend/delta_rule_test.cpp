@@ -37,8 +37,9 @@ struct Problem {
     DeltaRuleArgs a{};
     const float* row = qkv.data() + first * stride;
     a.q = row;
-    a.k = row + n_key_heads * key_dim;
-    a.v = row + 2 * n_key_heads * key_dim;
+    const size_t key_size = n_tokens == 0 ? 0 : n_key_heads * key_dim;  // nothing to point into
+    a.k = row + key_size;
+    a.v = row + 2 * key_size;
     a.token_stride = stride;
     a.decay = decay.data() + first * n_value_heads;
     a.beta = beta.data() + first * n_value_heads;

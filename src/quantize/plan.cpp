@@ -22,6 +22,7 @@ Error unknown_choice(std::string_view kind, const std::string& given,
 
 std::vector<std::string_view> names_of(const std::vector<NamedChoice>& choices) {
   std::vector<std::string_view> names;
+  names.reserve(choices.size());
   for (const NamedChoice& choice : choices) names.push_back(choice.name);
   return names;
 }
@@ -85,6 +86,7 @@ std::string reason_in_body(const TensorInfo& tensor, const TensorSpec& spec, con
 Status apply_ignores(const std::vector<std::string>& patterns, std::vector<PlanRow>& rows,
                      bool tied_head) {
   std::vector<TensorNames> names;
+  names.reserve(rows.size() + 1);
   for (const PlanRow& row : rows) names.push_back({row.tensor->name, row.tensor->stored_name});
   // A tied head has no tensor of its own, yet lists of ignored modules always name it.
   if (tied_head) names.push_back({"lm_head.weight", "lm_head.weight"});

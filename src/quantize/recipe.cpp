@@ -38,6 +38,7 @@ const Recipe* find_recipe(std::string_view name) {
 
 std::vector<NamedChoice> recipes() {
   std::vector<NamedChoice> choices;
+  choices.reserve(kRecipes.size());
   for (const Recipe& recipe : kRecipes) choices.push_back({recipe.name, recipe.description});
   return choices;
 }

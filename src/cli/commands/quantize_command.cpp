@@ -32,6 +32,7 @@ std::string choices_help(std::string_view title, const std::vector<NamedChoice>&
 
 std::vector<std::string_view> choice_names(const std::vector<NamedChoice>& choices) {
   std::vector<std::string_view> names;
+  names.reserve(choices.size());
   for (const NamedChoice& choice : choices) names.push_back(choice.name);
   return names;
 }

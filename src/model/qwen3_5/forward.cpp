@@ -76,15 +76,8 @@ void delta_net(const Pass& pass, const DeltaNetWeights& w, const Scratch& s, siz
     const State::Layer& state = static_cast<State*>(segment.state)->layer(layer);
     const size_t row = segment.first_row;
     float* mixed = s.mixed + row * n_channels;  // q, k and v side by side
-    ConvArgs conv = {};
-    conv.x = s.qkv + row * n_channels;
-    conv.weight = w.conv1d.f32();
-    conv.state = state.conv.f32();
-    conv.n_tokens = segment.n_rows;
-    conv.n_channels = n_channels;
-    conv.kernel = Pass::n(c.conv_kernel);
-    conv.out = mixed;
-    backend.causal_conv_silu(conv);
+    backend.causal_conv_silu({s.qkv + row * n_channels, w.conv1d.f32(), state.conv.f32(),
+                              segment.n_rows, n_channels, Pass::n(c.conv_kernel), mixed});
 
     DeltaRuleArgs rule = {};
     rule.q = mixed;
