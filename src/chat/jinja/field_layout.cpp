@@ -211,8 +211,7 @@ std::string layout_integer(Runtime& runtime, const BigInt& value, const FieldSty
     digits = to_upper(digits);
     prefix = to_upper(prefix);
   }
-  return finish_number(runtime, std::move(prefix), std::move(digits), "", style,
-                       base == 10 ? 3 : 4);
+  return finish_number(runtime, prefix, std::move(digits), "", style, base == 10 ? 3 : 4);
 }
 
 std::string layout_float(Runtime& runtime, double value, const FieldStyle& style) {
