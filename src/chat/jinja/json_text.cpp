@@ -139,6 +139,7 @@ class JsonWriter {
   void write_dict(const DictObject& dict) {
     if (dict.items.empty()) return put("{}");
     std::vector<const std::pair<Value, Value>*> members;
+    members.reserve(dict.items.size());
     for (const auto& member : dict.items) members.push_back(&member);
     if (style_.sort_keys) {
       std::stable_sort(members.begin(), members.end(), [&](const auto* a, const auto* b) {

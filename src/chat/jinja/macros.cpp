@@ -24,6 +24,7 @@ Value Interpreter::make_macro(const std::string& name, const Signature& signatur
       out = runtime.string(name);
     } else if (wanted == "arguments") {
       std::vector<Value> names;
+      names.reserve(signature.parameters.size());
       for (const auto& parameter : signature.parameters) {
         names.push_back(runtime.string(parameter.name));
       }
