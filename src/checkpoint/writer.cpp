@@ -57,17 +57,8 @@ Json output_config(const Json& source, const Dialect& dialect, const OutputPlan&
   return config;
 }
 
-}  // namespace
-
-std::vector<std::string_view> writable_dialects() {
-  std::vector<std::string_view> names;
-  for (const Dialect* dialect : dialects()) {
-    if (dialect->declare != nullptr) names.push_back(dialect->name);
-  }
-  return names;
-}
-
-struct CheckpointWriter::Impl {
+// Everything that writing a folder needs.
+struct FolderOutput {
   std::shared_ptr<const Checkpoint> source;
   const Dialect* dialect = nullptr;
   OutputPlan output;
@@ -194,8 +185,34 @@ struct CheckpointWriter::Impl {
   }
 };
 
-CheckpointWriter::CheckpointWriter(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-CheckpointWriter::~CheckpointWriter() = default;
+class FolderWriter final : public CheckpointWriter {
+ public:
+  explicit FolderWriter(std::unique_ptr<FolderOutput> impl) : impl_(std::move(impl)) {}
+
+  std::span<const PlannedTensor> plan() const override { return impl_->plan; }
+  uint64_t total_bytes() const override { return impl_->output.data_bytes; }
+  uint64_t n_written_bytes() const override { return impl_->n_written_bytes; }
+  Status write_source() override { return impl_->note(impl_->write_next_source()); }
+  Status write_nvfp4(const QuantizedMatrixView& matrix) override {
+    return impl_->note(impl_->write_next_nvfp4(matrix));
+  }
+  Status finish() override { return impl_->note(impl_->finish()); }
+  void keep_partial() override { impl_->target.keep(); }
+  const std::string& partial_folder() const override { return impl_->target.partial(); }
+
+ private:
+  std::unique_ptr<FolderOutput> impl_;
+};
+
+}  // namespace
+
+std::vector<std::string_view> writable_dialects() {
+  std::vector<std::string_view> names;
+  for (const Dialect* dialect : dialects()) {
+    if (dialect->declare != nullptr) names.push_back(dialect->name);
+  }
+  return names;
+}
 
 Result<std::unique_ptr<CheckpointWriter>> CheckpointWriter::create(
     std::shared_ptr<const Checkpoint> source, std::vector<PlannedTensor> plan,
@@ -213,27 +230,13 @@ Result<std::unique_ptr<CheckpointWriter>> CheckpointWriter::create(
   const uint64_t needed = output.data_bytes + output.header_bytes + carried.n_bytes + kSpareBytes;
   ASSIGN_OR_RETURN(TargetFolder target,
                    TargetFolder::create(source->folder(), destination, options.force, needed));
-  auto impl =
-      std::unique_ptr<Impl>(new Impl{std::move(source), dialect, std::move(output), std::move(plan),
-                                     std::move(carried), std::move(target), std::nullopt});
+  auto impl = std::unique_ptr<FolderOutput>(
+      new FolderOutput{std::move(source), dialect, std::move(output), std::move(plan),
+                       std::move(carried), std::move(target), std::nullopt});
   if (impl->output.tensors.empty()) {
     return Error(ErrorCode::kInvalidArgument, "holds no tensors", impl->source->folder());
   }
-  return std::make_unique<CheckpointWriter>(std::move(impl));
+  return std::unique_ptr<CheckpointWriter>(std::make_unique<FolderWriter>(std::move(impl)));
 }
-
-std::span<const PlannedTensor> CheckpointWriter::plan() const { return impl_->plan; }
-uint64_t CheckpointWriter::total_bytes() const { return impl_->output.data_bytes; }
-uint64_t CheckpointWriter::n_written_bytes() const { return impl_->n_written_bytes; }
-
-Status CheckpointWriter::write_source() { return impl_->note(impl_->write_next_source()); }
-
-Status CheckpointWriter::write_nvfp4(const QuantizedMatrixView& matrix) {
-  return impl_->note(impl_->write_next_nvfp4(matrix));
-}
-
-Status CheckpointWriter::finish() { return impl_->note(impl_->finish()); }
-void CheckpointWriter::keep_partial() { impl_->target.keep(); }
-const std::string& CheckpointWriter::partial_folder() const { return impl_->target.partial(); }
 
 }  // namespace nibble

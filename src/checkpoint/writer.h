@@ -51,35 +51,29 @@ class CheckpointWriter {
                                                           std::vector<PlannedTensor> plan,
                                                           const std::string& destination,
                                                           const WriterOptions& options);
-  ~CheckpointWriter();
+  virtual ~CheckpointWriter() = default;
 
   /// The plan in the order in which the tensors must be written.
-  std::span<const PlannedTensor> plan() const;
+  virtual std::span<const PlannedTensor> plan() const = 0;
 
   /// Bytes that all tensors will take, and how many were written.
-  uint64_t total_bytes() const;
-  uint64_t n_written_bytes() const;
+  virtual uint64_t total_bytes() const = 0;
+  virtual uint64_t n_written_bytes() const = 0;
 
   /// Passes the next tensor of the plan through, byte for byte.
-  Status write_source();
+  virtual Status write_source() = 0;
   /// Writes the next tensor of the plan in NVFP4. Its shape and the presence of an input scale must
   /// be those of the plan (CHECK). Errors also: kInvalidArgument (compressed-tensors: a tensor
   /// scale that is not the reciprocal of its reciprocal), kNotFinite.
-  Status write_nvfp4(const QuantizedMatrixView& matrix);
+  virtual Status write_nvfp4(const QuantizedMatrixView& matrix) = 0;
 
   /// Writes index, config with the dialect's description, and every other file of the source folder
   /// byte for byte; syncs; renames. Only after the last tensor.
-  Status finish();
+  virtual Status finish() = 0;
 
   /// Leaves DST.partial in place when the object dies (interrupted or out of space).
-  void keep_partial();
-  const std::string& partial_folder() const;
-
-  struct Impl;
-  explicit CheckpointWriter(std::unique_ptr<Impl> impl);
-
- private:
-  std::unique_ptr<Impl> impl_;
+  virtual void keep_partial() = 0;
+  virtual const std::string& partial_folder() const = 0;
 };
 
 }  // namespace nibble
