@@ -122,6 +122,12 @@ Result<OutputFile> OutputFile::create(const std::string& path) {
   return OutputFile(descriptor, path);
 }
 
+Result<OutputFile> OutputFile::open_existing(const std::string& path) {
+  const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+  if (descriptor < 0) return system_error(errno, "cannot open for writing", path);
+  return OutputFile(descriptor, path);
+}
+
 OutputFile::OutputFile(OutputFile&& other) noexcept
     : descriptor_(std::exchange(other.descriptor_, -1)),
       path_(std::move(other.path_)),
@@ -162,6 +168,18 @@ Status OutputFile::write_at(uint64_t offset, std::span<const std::byte> bytes) {
     bytes = bytes.subspan(static_cast<size_t>(n));
   }
   return {};
+}
+
+Status OutputFile::resize(uint64_t n_bytes) {
+  CHECK(descriptor_ >= 0);
+  if (::ftruncate(descriptor_, static_cast<off_t>(n_bytes)) == 0) return {};
+  return system_error(errno, "cannot change the size of the file", path_);
+}
+
+Status OutputFile::sync() {
+  CHECK(descriptor_ >= 0);
+  if (::fdatasync(descriptor_) == 0) return {};
+  return system_error(errno, "cannot flush to disk", path_);
 }
 
 Status OutputFile::finish() {

@@ -30,6 +30,8 @@ class OutputFile {
  public:
   /// Creates or truncates `path`.
   static Result<OutputFile> create(const std::string& path);
+  /// Opens `path`, or creates it, and keeps what it holds; write_at() changes it in place.
+  static Result<OutputFile> open_existing(const std::string& path);
   OutputFile(OutputFile&& other) noexcept;
   OutputFile& operator=(OutputFile&& other) noexcept;
   ~OutputFile();
@@ -37,6 +39,10 @@ class OutputFile {
   Status write(std::span<const std::byte> bytes);
   /// Writes at a position of the file, which may lie behind its end; write() goes on where it was.
   Status write_at(uint64_t offset, std::span<const std::byte> bytes);
+  /// Cuts or extends the file.
+  Status resize(uint64_t n_bytes);
+  /// Flushes what was written to the disk.
+  Status sync();
   /// Flushes to the disk and closes.
   Status finish();
   uint64_t n_written_bytes() const { return n_written_bytes_; }
