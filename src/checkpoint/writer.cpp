@@ -128,7 +128,7 @@ struct FolderOutput {
     CHECK(next < output.tensors.size());
     const OutputTensor& tensor = output.tensors[next];
     const TensorInfo& info = *tensor.planned.source;
-    CHECK(!tensor.planned.to_nvfp4);
+    CHECK(tensor.planned.target == WeightTarget::kKeep);
     RETURN_IF_ERROR(open_shard());
     if (info.storage == Storage::kNvfp4) {
       RETURN_IF_ERROR(write_matrix(source->nvfp4(info)));
@@ -154,7 +154,7 @@ struct FolderOutput {
   }
 
   Status write_next_nvfp4(const QuantizedMatrixView& matrix) {
-    CHECK(next < output.tensors.size() && output.tensors[next].planned.to_nvfp4);
+    CHECK(next < output.tensors.size() && output.tensors[next].planned.target == WeightTarget::kNvfp4);
     RETURN_IF_ERROR(check_matrix(matrix));
     RETURN_IF_ERROR(open_shard());
     RETURN_IF_ERROR(write_matrix(matrix));

@@ -12,15 +12,20 @@
 
 namespace nibble {
 
+/// How an output stores a tensor.
+enum class WeightTarget : uint8_t {
+  kKeep,        ///< as the source has it: plain bytes pass through unchanged, a quantized matrix
+                ///< keeps its codes and scales in the output's dialect
+  kNvfp4,       ///< a matrix whose columns are a multiple of 16
+  kFp8Tensor,   ///< a matrix in FP8 with one scale
+  kFp8Channel,  ///< a matrix in FP8 with one scale a row
+};
+
 /// What becomes of one tensor of the source.
 struct PlannedTensor {
   const TensorInfo* source = nullptr;  ///< borrowed from the source checkpoint
-  /// Stored as NVFP4; otherwise its bytes pass through unchanged, and a matrix that the source
-  /// holds in NVFP4 keeps its codes and scales in the output's dialect.
-  bool to_nvfp4 = false;
-  /// With to_nvfp4: the matrix will carry a static activation scale. All quantized matrices of an
-  /// output have one (W4A4) or none (W4A16).
-  bool has_input_scale = false;
+  WeightTarget target = WeightTarget::kKeep;
+  bool has_input_scale = false;  ///< of a matrix not kept: it will carry a static activation scale
 };
 
 struct WriterOptions {

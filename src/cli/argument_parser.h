@@ -63,8 +63,4 @@ class ArgumentParser {
   std::unique_ptr<Impl> impl_;
 };
 
-/// The nearest of `candidates` by edit distance, if it is near enough to be a slip of the keyboard.
-std::optional<std::string> nearest_name(std::string_view typed,
-                                        std::span<const std::string> candidates);
-
 }  // namespace nibble

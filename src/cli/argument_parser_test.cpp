@@ -101,12 +101,5 @@ TEST(ArgumentParser, HelpAndEnvironment) {
   unsetenv("NIBBLE_TEST_THREADS");
 }
 
-TEST(NearestName, OnlyNearOnes) {
-  const std::vector<std::string> names = {"quantize", "inspect", "verify"};
-  EXPECT_EQ(nearest_name("quantise", names), "quantize");
-  EXPECT_EQ(nearest_name("verfy", names), "verify");
-  EXPECT_EQ(nearest_name("zzz", names), std::nullopt);
-}
-
 }  // namespace
 }  // namespace nibble

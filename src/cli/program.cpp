@@ -12,6 +12,7 @@
 #include "cli/exit_code.h"
 #include "cli/version.h"
 #include "core/log.h"
+#include "core/nearest_name.h"
 
 namespace nibble {
 namespace {

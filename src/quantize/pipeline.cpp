@@ -23,7 +23,8 @@ class Pipeline {
       : plan_(plan), method_(method), writer_(writer), progress_(progress), pool_(job.n_threads) {
     for (const PlanRow& row : plan.rows) {
       rows_.emplace(row.tensor, &row);
-      if (row.quantize && !row.fused_group.empty()) groups_[row.fused_group].push_back(row.tensor);
+      if (row.quantizes() && !row.fused_group.empty())
+        groups_[row.fused_group].push_back(row.tensor);
     }
   }
 
@@ -32,7 +33,7 @@ class Pipeline {
       RETURN_IF_ERROR(check_cancelled());
       show_progress(planned.source->stored_name);
       const PlanRow& row = *rows_.at(planned.source);
-      if (row.quantize) {
+      if (row.quantizes()) {
         RETURN_IF_ERROR(quantize(row, report));
       } else {
         RETURN_IF_ERROR(pass_through(row));
@@ -118,7 +119,7 @@ Result<QuantizeReport> run_quantize(const QuantizeJob& job, const Plan& plan,
   QuantizeReport report;
   std::vector<PlannedTensor> planned;
   for (const PlanRow& row : plan.rows) {
-    planned.push_back({row.tensor, row.quantize});
+    planned.push_back({row.tensor, row.target.weights, row.target.has_input_scale});
     report.n_source_bytes += row.tensor->n_bytes;
   }
   WriterOptions options;

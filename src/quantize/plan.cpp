@@ -1,8 +1,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
+#include <array>
 #include <unordered_map>
+#include <utility>
 
 #include "checkpoint/writer.h"
 #include "numbers/nvfp4.h"
@@ -13,6 +14,8 @@
 
 namespace nibble {
 namespace {
+
+constexpr std::string_view kTiedReason = "its values are those of the embedding";
 
 Error unknown_choice(std::string_view kind, const std::string& given,
                      const std::vector<std::string_view>& choices) {
@@ -30,9 +33,6 @@ std::vector<std::string_view> names_of(const std::vector<NamedChoice>& choices) 
 Status check_choices(const QuantizeJob& job) {
   if (find_method(job.method) == nullptr) {
     return unknown_choice("method", job.method, names_of(quantize_methods()));
-  }
-  if (find_recipe(job.recipe) == nullptr) {
-    return unknown_choice("recipe", job.recipe, names_of(recipes()));
   }
   const std::vector<std::string_view> dialects = writable_dialects();
   if (std::find(dialects.begin(), dialects.end(), job.dialect) == dialects.end()) {
@@ -70,13 +70,13 @@ std::string reason_outside(const TensorSpec* spec, std::optional<TensorRole> rol
   }
 }
 
-std::string reason_in_body(const TensorInfo& tensor, const TensorSpec& spec, const Recipe& recipe) {
-  if (!recipe.selects(spec)) return fmt::format("not in recipe {}", recipe.name);
+// Why a matrix cannot be stored as its target; empty where it can.
+std::string reason_unfit(const TensorInfo& tensor, WeightTarget target) {
   if (!is_floating(tensor.dtype)) {
     return fmt::format("its type {} is not floating-point", dtype_name(tensor.dtype));
   }
   if (tensor.shape.size() != 2) return "not a matrix";
-  if (tensor.shape[1] % kNvfp4BlockSize != 0) {
+  if (target == WeightTarget::kNvfp4 && tensor.shape[1] % kNvfp4BlockSize != 0) {
     return fmt::format("its {} columns are not a multiple of {}", tensor.shape[1], kNvfp4BlockSize);
   }
   return {};
@@ -93,8 +93,8 @@ Status apply_ignores(const std::vector<std::string>& patterns, std::vector<PlanR
   for (const std::string& pattern : patterns) {
     ASSIGN_OR_RETURN(const std::vector<bool> flags, match_pattern(pattern, names));
     for (size_t i = 0; i < rows.size(); ++i) {
-      if (!flags[i] || !rows[i].quantize) continue;
-      rows[i].quantize = false;
+      if (!flags[i] || !rows[i].quantizes()) continue;
+      rows[i].target = {};
       rows[i].reason = fmt::format("ignored by \"{}\"", pattern);
     }
   }
@@ -105,40 +105,115 @@ Status apply_ignores(const std::vector<std::string>& patterns, std::vector<PlanR
 void keep_groups_alike(std::vector<PlanRow>& rows) {
   std::unordered_map<std::string, const PlanRow*> kept;
   for (const PlanRow& row : rows) {
-    if (!row.quantize && !row.fused_group.empty()) kept.emplace(row.fused_group, &row);
+    if (!row.quantizes() && !row.fused_group.empty()) kept.emplace(row.fused_group, &row);
   }
   for (PlanRow& row : rows) {
-    const auto at = row.quantize ? kept.find(row.fused_group) : kept.end();
+    const auto at = row.quantizes() ? kept.find(row.fused_group) : kept.end();
     if (at == kept.end()) continue;
-    row.quantize = false;
+    row.target = {};
     row.reason = fmt::format("kept with {} ({}): engines fuse them and need both alike",
                              at->second->tensor->name, at->second->reason);
   }
 }
 
-std::vector<PlanRow> plan_rows(const Checkpoint& source, const ModelConfig& config,
-                               const Recipe& recipe) {
+// Rules of a recipe may part what engines fuse; that cannot be stored.
+Status check_groups_agree(const std::vector<PlanRow>& rows, const std::string& recipe) {
+  std::unordered_map<std::string, const PlanRow*> first;
+  for (const PlanRow& row : rows) {
+    if (!row.quantizes() || row.fused_group.empty()) continue;
+    const PlanRow& other = *first.emplace(row.fused_group, &row).first->second;
+    if (other.target == row.target) continue;
+    return Error(ErrorCode::kInvalidArgument,
+                 fmt::format("makes {} {} but {} {}; engines fuse the two and need both alike",
+                             other.tensor->name, target_name(other.target), row.tensor->name,
+                             target_name(row.target)),
+                 "recipe " + recipe);
+  }
+  return {};
+}
+
+// Rows that a recipe may speak about have no reason yet and get a target or a reason here.
+Status apply_recipe(const Recipe& recipe, std::vector<PlanRow>& rows) {
+  std::vector<RecipeMatrix> matrices;
+  std::vector<PlanRow*> asked;
+  for (PlanRow& row : rows) {
+    if (!row.reason.empty()) continue;
+    matrices.push_back({{row.tensor->name, row.tensor->stored_name}, *row.role});
+    asked.push_back(&row);
+  }
+  ASSIGN_OR_RETURN(const auto targets, recipe_targets(recipe, matrices));
+  for (size_t i = 0; i < asked.size(); ++i) {
+    PlanRow& row = *asked[i];
+    if (!targets[i]) {
+      row.reason = fmt::format("not in recipe {}", recipe.name);
+    } else if (targets[i]->keeps()) {
+      row.reason = fmt::format("kept by recipe {}", recipe.name);
+    } else {
+      row.reason = reason_unfit(*row.tensor, targets[i]->weights);
+      if (row.reason.empty()) row.target = *targets[i];
+    }
+  }
+  return {};
+}
+
+// What --head asks for, over the recipe.
+Status apply_head(const std::string& head, std::vector<PlanRow>& rows) {
+  if (head.empty()) return {};
+  constexpr std::array<std::pair<std::string_view, MatrixTarget>, 3> kHeads = {{
+      {"bf16", {WeightTarget::kKeep, false}},
+      {"fp8", {WeightTarget::kFp8Tensor, true}},
+      {"nvfp4", {WeightTarget::kNvfp4, false}},
+  }};
+  const auto chosen = std::find_if(kHeads.begin(), kHeads.end(),
+                                   [&](const auto& choice) { return choice.first == head; });
+  if (chosen == kHeads.end()) return unknown_choice("head", head, {"bf16", "fp8", "nvfp4"});
+  const auto row = std::find_if(rows.begin(), rows.end(), [](const PlanRow& candidate) {
+    return candidate.role == TensorRole::kHead;
+  });
+  if (chosen->second.keeps() && row == rows.end()) return {};
+  if (row == rows.end() || row->reason == kTiedReason) {
+    return Error(ErrorCode::kInvalidArgument,
+                 "has no head of its own: its embedding serves as head, and that is kept",
+                 "--head");
+  }
+  row->target = {};
+  row->reason = chosen->second.keeps() ? "kept by --head bf16"
+                                       : reason_unfit(*row->tensor, chosen->second.weights);
+  if (row->reason.empty()) row->target = chosen->second;
+  return {};
+}
+
+std::vector<PlanRow> plan_rows(const Checkpoint& source, const ModelConfig& config) {
   const TensorRoles roles(config);
   std::vector<PlanRow> rows;
+  rows.reserve(source.tensors().size());
   for (const TensorInfo& tensor : source.tensors()) {
     const TensorSpec* spec = roles.find(tensor.name);
     PlanRow row;
     row.tensor = &tensor;
     row.role = roles.role_of(tensor.name);
     row.reason = reason_outside(spec, row.role);
-    if (row.reason.empty()) {
-      row.fused_group = spec->fused_group;
-      row.reason = reason_in_body(tensor, *spec, recipe);
-      row.quantize = row.reason.empty();
+    if (row.role == TensorRole::kHead) {
+      row.reason = config.tie_word_embeddings ? std::string(kTiedReason) : std::string();
     }
+    if (row.reason.empty()) row.fused_group = spec->fused_group;
     rows.push_back(std::move(row));
   }
   return rows;
 }
 
 uint64_t output_bytes(const PlanRow& row) {
-  if (!row.quantize) return row.tensor->n_bytes;
-  return nvfp4_bytes(row.tensor->shape[0], row.tensor->shape[1]) + sizeof(float);
+  if (!row.quantizes()) return row.tensor->n_bytes;
+  const Shape& shape = row.tensor->shape;
+  const uint64_t input_bytes = row.target.has_input_scale ? sizeof(float) : 0;
+  switch (row.target.weights) {
+    case WeightTarget::kFp8Tensor:
+      return shape[0] * shape[1] + sizeof(float) + input_bytes;
+    case WeightTarget::kFp8Channel:
+      return shape[0] * (shape[1] + sizeof(float)) + input_bytes;
+    default:
+      return nvfp4_bytes(shape[0], shape[1]) + sizeof(float) + input_bytes;
+  }
 }
 
 }  // namespace
@@ -151,6 +226,7 @@ std::vector<NamedChoice> quantize_methods() {
 
 Result<Plan> make_plan(const QuantizeJob& job) {
   RETURN_IF_ERROR(check_choices(job));
+  ASSIGN_OR_RETURN(const Recipe recipe, load_recipe(job.recipe));
   Plan plan;
   ASSIGN_OR_RETURN(plan.source, Checkpoint::open(job.source));
   RETURN_IF_ERROR(check_not_quantized(*plan.source));
@@ -158,14 +234,17 @@ Result<Plan> make_plan(const QuantizeJob& job) {
                    parse_model_config(plan.source->config(), job.source + "/config.json"));
   RETURN_IF_ERROR(check_tensors(*plan.source, plan.config));
 
-  plan.rows = plan_rows(*plan.source, plan.config, *find_recipe(job.recipe));
+  plan.rows = plan_rows(*plan.source, plan.config);
+  RETURN_IF_ERROR(apply_recipe(recipe, plan.rows));
+  RETURN_IF_ERROR(apply_head(job.head, plan.rows));
   const bool tied_head = plan.source->find("lm_head.weight") == nullptr;
   RETURN_IF_ERROR(apply_ignores(job.ignore, plan.rows, tied_head));
   keep_groups_alike(plan.rows);
+  RETURN_IF_ERROR(check_groups_agree(plan.rows, job.recipe));
   bool quantizes_any = false;
   for (PlanRow& row : plan.rows) {
     row.n_output_bytes = output_bytes(row);
-    quantizes_any = quantizes_any || row.quantize;
+    quantizes_any = quantizes_any || row.quantizes();
   }
   if (!quantizes_any) {
     return Error(ErrorCode::kInvalidArgument,

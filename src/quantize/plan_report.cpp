@@ -27,20 +27,20 @@ struct PlanTotal {
 
 std::string_view role_text(const PlanRow& row) { return row.role ? role_name(*row.role) : "-"; }
 
-std::string_view fate_text(bool quantize) { return quantize ? "nvfp4" : "keep"; }
-
-using TotalKey = std::pair<std::string_view, bool>;
+using TotalKey = std::pair<std::string_view, std::string_view>;  // role and target
 
 std::map<TotalKey, PlanTotal> totals_by_role(const Plan& plan) {
   std::map<TotalKey, PlanTotal> totals;
-  for (const PlanRow& row : plan.rows) totals[{role_text(row), row.quantize}].add(row);
+  for (const PlanRow& row : plan.rows) {
+    totals[{role_text(row), target_name(row.target)}].add(row);
+  }
   return totals;
 }
 
 PlanTotal total_of(const Plan& plan, bool only_quantized) {
   PlanTotal total;
   for (const PlanRow& row : plan.rows) {
-    if (row.quantize || !only_quantized) total.add(row);
+    if (row.quantizes() || !only_quantized) total.add(row);
   }
   return total;
 }
@@ -60,25 +60,25 @@ std::string plan_text(const Plan& plan) {
     shape_width = std::max(shape_width, shape_text(row.tensor->shape).size());
   }
   std::string text =
-      fmt::format("{:<{}}  {:>{}}  {:<16}  {:<5}  {:>8}  {:>8}  {}\n", "tensor", name_width,
+      fmt::format("{:<{}}  {:>{}}  {:<16}  {:<11}  {:>8}  {:>8}  {}\n", "tensor", name_width,
                   "shape", shape_width, "role", "plan", "before", "after", "reason");
   for (const PlanRow& row : plan.rows) {
     std::string line = fmt::format(
-        "{:<{}}  {:>{}}  {:<16}  {:<5}  {:>8}  {:>8}  {}", row.tensor->name, name_width,
-        shape_text(row.tensor->shape), shape_width, role_text(row), fate_text(row.quantize),
+        "{:<{}}  {:>{}}  {:<16}  {:<11}  {:>8}  {:>8}  {}", row.tensor->name, name_width,
+        shape_text(row.tensor->shape), shape_width, role_text(row), target_name(row.target),
         human_bytes(row.tensor->n_bytes), human_bytes(row.n_output_bytes), row.reason);
     line.erase(line.find_last_not_of(' ') + 1);
     text += line + "\n";
   }
   text += "\n";
   for (const auto& [key, total] : totals_by_role(plan)) {
-    text += fmt::format("{:<16}  {:<5}  {:>5} tensors  {:>8} -> {:>8}\n", key.first,
-                        fate_text(key.second), total.n_tensors, human_bytes(total.n_source_bytes),
+    text += fmt::format("{:<16}  {:<11}  {:>5} tensors  {:>8} -> {:>8}\n", key.first, key.second,
+                        total.n_tensors, human_bytes(total.n_source_bytes),
                         human_bytes(total.n_output_bytes));
   }
   const PlanTotal all = total_of(plan, false);
   const PlanTotal quantized = total_of(plan, true);
-  text += fmt::format("{} of {} tensors become NVFP4 at {:.3f} bits per weight; {} -> {}\n",
+  text += fmt::format("{} of {} tensors are quantized, at {:.3f} bits per weight; {} -> {}\n",
                       quantized.n_tensors, all.n_tensors, bits_per_weight(quantized),
                       human_bytes(all.n_source_bytes), human_bytes(all.n_output_bytes));
   return text;
@@ -94,7 +94,8 @@ Json plan_json(const Plan& plan) {
                                {"shape", row.tensor->shape},
                                {"dtype", std::string(dtype_name(row.tensor->dtype))},
                                {"role", std::string(role_text(row))},
-                               {"quantize", row.quantize},
+                               {"quantize", row.quantizes()},
+                               {"target", std::string(target_name(row.target))},
                                {"reason", row.reason},
                                {"n_source_bytes", row.tensor->n_bytes},
                                {"n_output_bytes", row.n_output_bytes}});
@@ -102,7 +103,7 @@ Json plan_json(const Plan& plan) {
   json["totals"] = Json::array();
   for (const auto& [key, total] : totals_by_role(plan)) {
     json["totals"].push_back({{"role", std::string(key.first)},
-                              {"quantize", key.second},
+                              {"target", std::string(key.second)},
                               {"n_tensors", total.n_tensors},
                               {"n_weights", total.n_weights},
                               {"n_source_bytes", total.n_source_bytes},

@@ -13,6 +13,7 @@
 #include "core/progress.h"
 #include "core/result.h"
 #include "model/tensor_table.h"
+#include "quantize/recipe.h"
 
 namespace nibble {
 
@@ -20,9 +21,10 @@ namespace nibble {
 struct QuantizeJob {
   std::string source;
   std::string destination;
-  std::string method = "sweep";                ///< a name of quantize_methods()
-  std::string recipe = "all";                  ///< a name of recipes()
-  std::vector<std::string> ignore;             ///< patterns, see ignore_pattern.h
+  std::string method = "sweep";     ///< a name of quantize_methods()
+  std::string recipe = "all";       ///< a name of recipes(), or the path of a file
+  std::string head;                 ///< "bf16", "fp8", "nvfp4"; empty: as the recipe says
+  std::vector<std::string> ignore;  ///< patterns, see ignore_pattern.h
   std::string dialect = "compressed-tensors";  ///< a name of writable_dialects()
   size_t n_threads = 0;
   bool force = false;
@@ -32,10 +34,12 @@ struct QuantizeJob {
 struct PlanRow {
   const TensorInfo* tensor = nullptr;  ///< borrowed from the source
   std::optional<TensorRole> role;      ///< nothing for tensors the model does not know
-  bool quantize = false;
+  MatrixTarget target;
   std::string reason;  ///< why it is kept, for the table; empty when it is quantized
   uint64_t n_output_bytes = 0;
   std::string fused_group;  ///< members share one tensor scale; empty for none
+
+  bool quantizes() const { return !target.keeps(); }
 };
 
 /// What will happen to every tensor.
@@ -75,7 +79,8 @@ std::vector<NamedChoice> recipes();
 
 /// Opens the source and decides what happens to every tensor; reads no weights.
 /// Errors: those of Checkpoint::open, parse_model_config, check_tensors; kInvalidArgument (unknown
-/// method, recipe or dialect, a bad or unmatched pattern, a source that is already quantized).
+/// method, recipe or dialect, a bad or unmatched pattern, rules that treat fused matrices
+/// differently, a head that does not exist, a source that is already quantized).
 Result<Plan> make_plan(const QuantizeJob& job);
 
 /// The plan as a table for people, and as one JSON object (keys: tensors, totals, n_quantized,

@@ -125,12 +125,13 @@ Result<OutputPlan> plan_output(const Checkpoint& source, const std::vector<Plann
     const TensorInfo& info = *planned.source;
     OutputTensor tensor;
     tensor.planned = planned;
-    tensor.quantized = planned.to_nvfp4 || info.storage == Storage::kNvfp4;
+    tensor.quantized = planned.target == WeightTarget::kNvfp4 || info.storage == Storage::kNvfp4;
     std::vector<SafetensorsDeclaration> parts;
     if (tensor.quantized) {
       RETURN_IF_ERROR(check_can_be_nvfp4(info));
-      tensor.has_input_scale =
-          planned.to_nvfp4 ? planned.has_input_scale : source.nvfp4(info).input_scale.has_value();
+      tensor.has_input_scale = planned.target == WeightTarget::kNvfp4
+                                   ? planned.has_input_scale
+                                   : source.nvfp4(info).input_scale.has_value();
       parts =
           dialect.declare(module_name(info), info.shape[0], info.shape[1], tensor.has_input_scale);
     } else {

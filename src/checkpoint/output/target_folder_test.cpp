@@ -223,12 +223,13 @@ TEST(CheckpointWriterFailures, LeaveNothingElseBehind) {
   expect_refused(twice, {});
   auto vector_as_matrix = plan;
   for (PlannedTensor& planned : vector_as_matrix) {
-    if (planned.source->shape.size() == 1) planned.to_nvfp4 = true;
+    if (planned.source->shape.size() == 1) planned.target = WeightTarget::kNvfp4;
   }
   expect_refused(vector_as_matrix, {});
   auto half_scaled = plan;
   for (PlannedTensor& planned : half_scaled) {
-    planned.to_nvfp4 = test::is_mlp(*planned.source);
+    planned.target =
+        test::is_mlp(*planned.source) ? WeightTarget::kNvfp4 : WeightTarget::kKeep;
     planned.has_input_scale = planned.source->name == "layers.0.mlp.up_proj.weight";
   }
   expect_refused(half_scaled, {});

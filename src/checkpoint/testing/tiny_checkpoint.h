@@ -101,11 +101,12 @@ Status quantize_folder(const std::shared_ptr<const Checkpoint>& source,
   std::vector<PlannedTensor> plan;
   for (const TensorInfo& tensor : source->tensors()) {
     const bool chosen = choose(tensor);
-    plan.push_back({&tensor, chosen, chosen && input_scale.has_value()});
+    plan.push_back({&tensor, chosen ? WeightTarget::kNvfp4 : WeightTarget::kKeep,
+                    chosen && input_scale.has_value()});
   }
   ASSIGN_OR_RETURN(auto writer, CheckpointWriter::create(source, plan, destination, options));
   for (const PlannedTensor& planned : plan) {
-    if (!planned.to_nvfp4) {
+    if (planned.target == WeightTarget::kKeep) {
       RETURN_IF_ERROR(writer->write_source());
       continue;
     }

@@ -50,8 +50,13 @@ class QuantizeCommand : public Command {
     parser.positional("DST", job_.destination, "Folder to write; it exists only when it is whole");
     parser.choice("--method", job_.method, choice_names(quantize_methods()),
                   choices_help("How values are rounded", quantize_methods()));
-    parser.choice("--recipe", job_.recipe, choice_names(recipes()),
-                  choices_help("Which matrices are quantized", recipes()));
+    parser.option("--recipe", job_.recipe,
+                  choices_help("Which matrices are quantized, and to what; a name or the path of a "
+                               "file, NAME.json",
+                               recipes()),
+                  "NAME");
+    parser.choice("--head", job_.head, {"bf16", "fp8", "nvfp4"},
+                  "What the head becomes, whatever the recipe says");
     parser.option("--ignore", job_.ignore,
                   "Keep matrices whose name contains the text, or matches after \"re:\"; may be "
                   "repeated",
