@@ -19,7 +19,7 @@ Plan plan_of(const QuantizeJob& job) {
 
 size_t n_quantized(const Plan& plan) {
   size_t n = 0;
-  for (const PlanRow& row : plan.rows) n += row.quantize ? 1 : 0;
+  for (const PlanRow& row : plan.rows) n += row.quantizes() ? 1 : 0;
   return n;
 }
 
@@ -41,10 +41,10 @@ TEST(Plan, RecipesSelectTheLinearsOfTheLayers) {
   QuantizeJob job = nano_job("unused");
   const Plan all = plan_of(job);
   EXPECT_EQ(n_quantized(all), 62u);
-  for (const PlanRow& row : all.rows) EXPECT_EQ(row.quantize, row.reason.empty());
+  for (const PlanRow& row : all.rows) EXPECT_EQ(row.quantizes(), row.reason.empty());
   for (const char* kept : {"embed_tokens.weight", "norm.weight", "layers.0.linear_attn.A_log",
                            "layers.0.linear_attn.conv1d.weight"}) {
-    EXPECT_FALSE(row_of(all, kept).quantize) << kept;
+    EXPECT_FALSE(row_of(all, kept).quantizes()) << kept;
   }
   job.recipe = "mlp";
   const Plan mlp = plan_of(job);
@@ -55,7 +55,7 @@ TEST(Plan, RecipesSelectTheLinearsOfTheLayers) {
 TEST(Plan, VisionAndMtpPassThrough) {
   for (const PlanRow& row : plan_of(nano_job("unused")).rows) {
     if (row.tensor->name.starts_with("visual.") || row.tensor->name.starts_with("mtp.")) {
-      EXPECT_FALSE(row.quantize) << row.tensor->name;
+      EXPECT_FALSE(row.quantizes()) << row.tensor->name;
       EXPECT_THAT(row.reason, HasSubstr("passes through"));
       EXPECT_EQ(row.n_output_bytes, row.tensor->n_bytes);
     }
@@ -71,7 +71,7 @@ TEST(Plan, IgnoredMembersTakeTheirFusedGroupAlong) {
               HasSubstr("ignored by \"layers.0.mlp.gate_proj\""));
   EXPECT_THAT(row_of(plan, "layers.0.mlp.up_proj.weight").reason,
               HasSubstr("kept with layers.0.mlp.gate_proj.weight"));
-  EXPECT_TRUE(row_of(plan, "layers.0.mlp.down_proj.weight").quantize);
+  EXPECT_TRUE(row_of(plan, "layers.0.mlp.down_proj.weight").quantizes());
 }
 
 TEST(Plan, PatternsAddUp) {
@@ -96,7 +96,7 @@ TEST(Plan, UnknownChoicesListTheKnownOnes) {
   EXPECT_THAT(plan_error(job).message, HasSubstr("rtn, sweep"));
   job = nano_job("unused");
   job.recipe = "none";
-  EXPECT_THAT(plan_error(job).message, HasSubstr("all, mlp"));
+  EXPECT_THAT(plan_error(job).message, HasSubstr("all, mlp, nvidia, portable, spark"));
   job = nano_job("unused");
   job.dialect = "gguf";
   EXPECT_THAT(plan_error(job).message, HasSubstr("compressed-tensors"));
