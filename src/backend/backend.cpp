@@ -3,9 +3,32 @@
 #include <fmt/format.h>
 
 namespace nibble {
+namespace {
+
+MatrixKind kind_of(BlockKind kind) {
+  switch (kind) {
+    case BlockKind::kQ4_0:
+      return MatrixKind::kQ4_0;
+    case BlockKind::kQ8_0:
+      return MatrixKind::kQ8_0;
+    case BlockKind::kQ4K:
+      return MatrixKind::kQ4K;
+    case BlockKind::kQ5K:
+      return MatrixKind::kQ5K;
+    case BlockKind::kQ6K:
+      return MatrixKind::kQ6K;
+    case BlockKind::kNvfp4:
+      break;
+  }
+  return MatrixKind::kNvfp4;
+}
+
+}  // namespace
 
 Result<MatrixKind> matrix_kind(const MatrixSource& source) {
   if (std::holds_alternative<QuantizedMatrixView>(source)) return MatrixKind::kNvfp4;
+  if (std::holds_alternative<Fp8MatrixView>(source)) return MatrixKind::kFp8;
+  if (const auto* blocks = std::get_if<BlockMatrixView>(&source)) return kind_of(blocks->kind);
   const TensorView& view = std::get<TensorView>(source);
   switch (view.dtype) {
     case DType::kF32:
@@ -17,8 +40,8 @@ Result<MatrixKind> matrix_kind(const MatrixSource& source) {
     default:
       return Error(
           ErrorCode::kUnsupported,
-          fmt::format("a weight matrix of type {} cannot be multiplied; F32, BF16, F16 and "
-                      "NVFP4 can",
+          fmt::format("a weight matrix of type {} cannot be multiplied; F32, BF16, F16, FP8 with "
+                      "scales, NVFP4 and the blocks of GGUF can",
                       dtype_name(view.dtype)));
   }
 }

@@ -12,10 +12,9 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <variant>
 
 #include "core/result.h"
-#include "tensor/quantized_matrix.h"
+#include "tensor/matrix_source.h"
 #include "tensor/tensor.h"
 
 namespace nibble {
@@ -48,9 +47,6 @@ class Buffer {
   Release release_ = nullptr;
   void* backend_ = nullptr;
 };
-
-/// Where a weight matrix comes from: plain floating elements [rows, cols] or canonical NVFP4.
-using MatrixSource = std::variant<TensorView, QuantizedMatrixView>;
 
 /// A weight matrix as the backend wants it (borrowed from the source, copied or repacked).
 class Matrix {
@@ -184,7 +180,18 @@ struct DeltaRuleArgs {
 };
 
 /// How a weight matrix's elements are stored.
-enum class MatrixKind : uint8_t { kF32, kBF16, kF16, kNvfp4 };
+enum class MatrixKind : uint8_t {
+  kF32,
+  kBF16,
+  kF16,
+  kNvfp4,  ///< canonical; GGUF's blocks of it are of this kind too and repacked when loaded
+  kFp8,
+  kQ4_0,
+  kQ8_0,
+  kQ4K,
+  kQ5K,
+  kQ6K,
+};
 
 /// The kind of a source, or kUnsupported for element types that no product takes.
 Result<MatrixKind> matrix_kind(const MatrixSource& source);

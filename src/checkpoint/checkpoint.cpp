@@ -12,87 +12,95 @@
 namespace nibble {
 namespace {
 
-std::span<const uint8_t> as_codes(std::span<const std::byte> bytes) {
-  return {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()};
+// A vector as a matrix whose rows are its elements.
+TensorView column(TensorView vector) {
+  vector.shape.push_back(1);
+  return vector;
 }
 
 }  // namespace
 
-const CanonicalTensor& Checkpoint::Impl::place(const TensorInfo& tensor) const {
-  const auto at = by_name.find(tensor.name);
-  CHECK(at != by_name.end());
-  return places[at->second];
+std::string_view storage_name(const TensorInfo& tensor) {
+  switch (tensor.storage) {
+    case Storage::kPlain:
+      break;
+    case Storage::kNvfp4:
+      return "NVFP4";
+    case Storage::kFp8:
+      return "FP8";
+    case Storage::kBlocks:
+      return block_kind_name(tensor.block_kind);
+  }
+  return dtype_name(tensor.dtype);
 }
 
-TensorView Checkpoint::Impl::view(const StoredTensor& stored) const {
-  return folder.shards[stored.shard].file.view(*stored.entry);
+size_t Checkpoint::Impl::index(const TensorInfo& tensor) const {
+  const auto at = by_name.find(tensor.name);
+  CHECK(at != by_name.end());
+  return at->second;
 }
 
 Checkpoint::Checkpoint(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Checkpoint::~Checkpoint() = default;
 
-const std::string& Checkpoint::folder() const { return impl_->folder.path; }
-std::string_view Checkpoint::dialect() const { return impl_->dialect; }
-const Json& Checkpoint::config() const { return impl_->folder.config; }
-std::span<const TensorInfo> Checkpoint::tensors() const { return impl_->tensors; }
+const std::string& Checkpoint::folder() const { return impl_->opened.path; }
+std::string_view Checkpoint::dialect() const { return impl_->opened.dialect; }
+const Json& Checkpoint::config() const { return impl_->opened.config; }
+std::span<const TensorInfo> Checkpoint::tensors() const { return impl_->opened.tensors; }
 
 const TensorInfo* Checkpoint::find(std::string_view name) const {
   const auto at = impl_->by_name.find(name);
-  return at == impl_->by_name.end() ? nullptr : &impl_->tensors[at->second];
+  return at == impl_->by_name.end() ? nullptr : &impl_->opened.tensors[at->second];
+}
+
+MatrixSource Checkpoint::matrix(const TensorInfo& tensor) const {
+  return impl_->opened.sources[impl_->index(tensor)];
 }
 
 TensorView Checkpoint::plain(const TensorInfo& tensor) const {
-  const CanonicalTensor& place = impl_->place(tensor);
-  CHECK(place.info.storage == Storage::kPlain);
-  return impl_->view(place.data);
+  const MatrixSource& source = impl_->opened.sources[impl_->index(tensor)];
+  CHECK(std::holds_alternative<TensorView>(source));
+  return std::get<TensorView>(source);
 }
 
 QuantizedMatrixView Checkpoint::nvfp4(const TensorInfo& tensor) const {
-  const CanonicalTensor& place = impl_->place(tensor);
-  CHECK(place.info.storage == Storage::kNvfp4);
-  return {place.info.shape[0],
-          place.info.shape[1],
-          as_codes(impl_->view(place.data).bytes),
-          as_codes(impl_->view(place.scales).bytes),
-          place.tensor_scale,
-          place.input_scale};
+  const MatrixSource& source = impl_->opened.sources[impl_->index(tensor)];
+  CHECK(std::holds_alternative<QuantizedMatrixView>(source));
+  return std::get<QuantizedMatrixView>(source);
 }
 
 Status Checkpoint::read_rows_f32(const TensorInfo& tensor, uint64_t first_row, uint64_t n_rows,
                                  std::span<float> out) const {
-  const CanonicalTensor& place = impl_->place(tensor);
-  const Shape& shape = place.info.shape;
+  const Shape& shape = tensor.shape;
   if (shape.empty() || first_row > shape[0] || n_rows > shape[0] - first_row) {
     return Error(ErrorCode::kInvalidArgument,
                  fmt::format("rows {} to {} of a tensor of shape {} do not exist", first_row,
                              first_row + n_rows, shape_text(shape)),
-                 place.info.name);
+                 tensor.name);
   }
-  if (place.info.storage == Storage::kNvfp4) {
-    CHECK(out.size() == n_rows * shape[1]);
-    dequantize_rows(nvfp4(tensor), first_row, n_rows, out);
-    return {};
-  }
-  const TensorView all = impl_->view(place.data);
-  const size_t row_bytes = shape[0] == 0 ? 0 : all.bytes.size() / shape[0];
-  TensorView rows{all.dtype, shape, all.bytes.subspan(first_row * row_bytes, n_rows * row_bytes)};
-  rows.shape[0] = n_rows;
-  Status status = to_f32(rows, out);
-  if (!status) return Error(status.error().code, status.error().message, place.info.name);
+  const MatrixSource source = shape.size() == 1 ? column(plain(tensor)) : matrix(tensor);
+  const uint64_t rows_each = shape[0] == 0 ? 0 : matrix_rows(source) / shape[0];
+  const Status status = decode_rows(source, first_row * rows_each, n_rows * rows_each, out);
+  if (!status) return Error(status.error().code, status.error().message, tensor.name);
   return {};
 }
 
-Status Checkpoint::intact() const {
-  for (const Shard& shard : impl_->folder.shards) RETURN_IF_ERROR(shard.file.intact());
-  return {};
+Result<std::string> Checkpoint::side_file(std::string_view name) const {
+  if (name.empty() || name.front() == '.' || name.find('/') != std::string_view::npos) {
+    return Error(ErrorCode::kInvalidArgument, "is not the name of a file beside the weights",
+                 std::string(name));
+  }
+  return impl_->opened.store->side_file(name);
 }
+
+std::string Checkpoint::file_path(const TensorInfo& tensor) const {
+  return tensor.shard.empty() ? folder() : folder() + "/" + tensor.shard;
+}
+
+Status Checkpoint::intact() const { return impl_->opened.store->intact(); }
 
 void Checkpoint::release(const TensorInfo& tensor) const {
-  const CanonicalTensor& place = impl_->place(tensor);
-  for (const StoredTensor& stored : {place.data, place.scales}) {
-    if (stored.entry == nullptr) continue;
-    impl_->folder.shards[stored.shard].file.release(*stored.entry);
-  }
+  impl_->opened.store->release(impl_->index(tensor));
 }
 
 Status check_scales(const Checkpoint& checkpoint) {

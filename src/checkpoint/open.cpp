@@ -7,6 +7,7 @@
 #include "checkpoint/dialects/dialect.h"
 #include "checkpoint/storage/canonical_name.h"
 #include "checkpoint/storage/checkpoint_impl.h"
+#include "checkpoint/storage/folder_store.h"
 #include "checkpoint/storage/problem_list.h"
 
 namespace nibble {
@@ -31,25 +32,33 @@ Error unknown_description(const StoredFolder& folder) {
       folder.path);
 }
 
-Status name_tensors(std::vector<CanonicalTensor> read, Checkpoint::Impl& impl) {
+Status name_tensors(Checkpoint::Impl& impl) {
   ProblemList twice;
-  impl.tensors.reserve(read.size());
-  impl.places = std::move(read);
-  for (CanonicalTensor& tensor : impl.places) {
-    tensor.info.name = std::string(canonical_name(tensor.info.stored_name));
-    impl.tensors.push_back(tensor.info);
+  std::vector<TensorInfo>& tensors = impl.opened.tensors;
+  for (TensorInfo& tensor : tensors) {
+    if (tensor.name.empty()) tensor.name = std::string(canonical_name(tensor.stored_name));
   }
-  for (size_t i = 0; i < impl.tensors.size(); ++i) {
-    const auto [at, is_new] = impl.by_name.emplace(impl.tensors[i].name, i);
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const auto [at, is_new] = impl.by_name.emplace(tensors[i].name, i);
     if (is_new) continue;
-    twice.add(fmt::format("{} and {} (both are {})", impl.tensors[at->second].stored_name,
-                          impl.tensors[i].stored_name, impl.tensors[i].name));
+    twice.add(fmt::format("{} and {} (both are {})", tensors[at->second].stored_name,
+                          tensors[i].stored_name, tensors[i].name));
   }
   if (twice.empty()) return {};
   return Error(ErrorCode::kCorrupt,
                fmt::format("holds {} tensors twice under different prefixes: {}", twice.size(),
                            twice.text()),
-               impl.folder.path);
+               impl.opened.path);
+}
+
+Result<OpenedCheckpoint> open_folder(const std::string& path) {
+  ASSIGN_OR_RETURN(StoredFolder folder, open_stored_folder(path));
+  for (const Dialect* dialect : kDialects) {
+    if (!dialect->recognises(folder)) continue;
+    ASSIGN_OR_RETURN(std::vector<CanonicalTensor> read, dialect->read(folder));
+    return open_folder_store(std::move(folder), dialect->name, std::move(read));
+  }
+  return unknown_description(folder);
 }
 
 }  // namespace
@@ -72,17 +81,11 @@ CanonicalTensor plain_tensor(const StoredFolder& folder, StoredTensor stored) {
   return tensor;
 }
 
-Result<std::shared_ptr<const Checkpoint>> Checkpoint::open(const std::string& folder) {
+Result<std::shared_ptr<const Checkpoint>> Checkpoint::open(const std::string& path) {
   auto impl = std::make_unique<Impl>();
-  ASSIGN_OR_RETURN(impl->folder, open_stored_folder(folder));
-  for (const Dialect* dialect : kDialects) {
-    if (!dialect->recognises(impl->folder)) continue;
-    impl->dialect = dialect->name;
-    ASSIGN_OR_RETURN(std::vector<CanonicalTensor> read, dialect->read(impl->folder));
-    RETURN_IF_ERROR(name_tensors(std::move(read), *impl));
-    return std::shared_ptr<const Checkpoint>(std::make_shared<Checkpoint>(std::move(impl)));
-  }
-  return unknown_description(impl->folder);
+  ASSIGN_OR_RETURN(impl->opened, open_folder(path));
+  RETURN_IF_ERROR(name_tensors(*impl));
+  return std::shared_ptr<const Checkpoint>(std::make_shared<Checkpoint>(std::move(impl)));
 }
 
 }  // namespace nibble

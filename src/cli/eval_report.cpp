@@ -87,14 +87,14 @@ void add_quality(const PerplexityReport& report, EvalTable& table) {
                  fmt::format("{:.1f} % +- {:.1f}", 100.0 * d.top1_agreement, 100.0 * d.top1_se));
 }
 
-/// "BF16": the type of the largest plain matrix; "NVFP4" if any matrix is.
+/// "NVFP4" if any matrix is, otherwise the form of the largest tensor: "BF16", "FP8", "Q4_K".
 std::string storage_label(const Checkpoint& checkpoint) {
   const TensorInfo* largest = nullptr;
   for (const TensorInfo& tensor : checkpoint.tensors()) {
     if (tensor.storage == Storage::kNvfp4) return "NVFP4";
     if (largest == nullptr || tensor.n_bytes > largest->n_bytes) largest = &tensor;
   }
-  return largest == nullptr ? std::string("empty") : std::string(dtype_name(largest->dtype));
+  return largest == nullptr ? std::string("empty") : std::string(storage_name(*largest));
 }
 
 }  // namespace

@@ -16,10 +16,6 @@ void add(InspectTotal& total, const TensorInfo& tensor) {
   total.n_bytes += tensor.n_bytes;
 }
 
-std::string storage_name(const TensorInfo& tensor) {
-  return tensor.storage == Storage::kNvfp4 ? "NVFP4" : std::string(dtype_name(tensor.dtype));
-}
-
 // Roles outside the text model follow from the prefix even where the config is not understood.
 std::optional<TensorRole> role_without_config(std::string_view name) {
   if (name.starts_with("mtp.")) return TensorRole::kMtp;
@@ -49,7 +45,7 @@ void fill_totals(InspectReport& report) {
   for (const InspectedTensor& inspected : report.tensors) {
     add(report.all, inspected.tensor);
     add(inspected.role ? roles[*inspected.role] : unknown, inspected.tensor);
-    add(storages[storage_name(inspected.tensor)], inspected.tensor);
+    add(storages[std::string(storage_name(inspected.tensor))], inspected.tensor);
     if (inspected.is_body_linear) add(report.body_linears, inspected.tensor);
   }
   for (const auto& [role, total] : roles) {

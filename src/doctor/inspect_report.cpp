@@ -13,10 +13,6 @@ std::string role_text(const InspectedTensor& inspected) {
   return inspected.role ? std::string(role_name(*inspected.role)) : "unknown";
 }
 
-std::string storage_text(const TensorInfo& tensor) {
-  return tensor.storage == Storage::kNvfp4 ? "NVFP4" : std::string(dtype_name(tensor.dtype));
-}
-
 Json total_json(const InspectTotal& total) {
   return Json{{"n_tensors", total.n_tensors},
               {"n_elements", total.n_elements},
@@ -91,7 +87,7 @@ std::string tensor_lines(const InspectReport& report) {
   for (const InspectedTensor& inspected : report.tensors) {
     const TensorInfo& tensor = inspected.tensor;
     text += fmt::format("{:<{}}  {:>{}}  {:<8}  {:>9}  {}\n", tensor.name, name_width,
-                        shape_text(tensor.shape), shape_width, storage_text(tensor),
+                        shape_text(tensor.shape), shape_width, storage_name(tensor),
                         human_bytes(tensor.n_bytes), role_text(inspected));
   }
   return text;
@@ -111,7 +107,7 @@ Json inspect_json(const InspectReport& report) {
                                {"stored_name", tensor.stored_name},
                                {"shard", tensor.shard},
                                {"shape", tensor.shape},
-                               {"storage", storage_text(tensor)},
+                               {"storage", storage_name(tensor)},
                                {"n_bytes", tensor.n_bytes},
                                {"role", role_text(inspected)},
                                {"layer", inspected.layer}});

@@ -74,7 +74,9 @@ Result<std::unique_ptr<Engine>> Engine::open(const std::string& folder,
   // The small files come first: whatever is wrong with them is known before the weights are read.
   ASSIGN_OR_RETURN(const ModelConfig config,
                    parse_model_config(impl->checkpoint->config(), folder + "/config.json"));
-  ASSIGN_OR_RETURN(impl->folder, read_model_folder(folder, config, options.requires_tokenizer));
+  const auto side_file = [&](std::string_view name) { return impl->checkpoint->side_file(name); };
+  ASSIGN_OR_RETURN(impl->folder,
+                   read_model_folder(side_file, folder, config, options.requires_tokenizer));
   ModelOptions model_options;
   model_options.max_batch_rows = options.max_batch_rows;
   model_options.n_load_threads = options.n_threads;

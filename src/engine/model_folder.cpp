@@ -5,21 +5,12 @@
 #include <limits>
 #include <set>
 
-#include "core/file.h"
 #include "core/log.h"
 #include "model/field_reader.h"
 #include "tokenizer/tokenizer_config.h"
 
 namespace nibble {
 namespace {
-
-// The file's content, or nothing where there is no such file.
-Result<std::optional<std::string>> read_optional_file(const std::string& path) {
-  auto content = read_file(path);
-  if (content) return std::optional<std::string>(std::move(content).value());
-  if (content.error().code == ErrorCode::kNotFound) return std::optional<std::string>();
-  return content.error();
-}
 
 // chat_template of tokenizer_config.json: a text, or a list of named ones.
 std::optional<std::string> template_in_config(const Json& tokenizer_config) {
@@ -38,15 +29,17 @@ std::optional<std::string> template_in_config(const Json& tokenizer_config) {
 
 class FolderReader {
  public:
-  FolderReader(const std::string& folder, const ModelConfig& config)
-      : folder_(folder),
+  FolderReader(const SideFileReader& side_file, const std::string& folder,
+               const ModelConfig& config)
+      : side_file_(side_file),
+        folder_(folder),
         config_(config),
         stop_tokens_(config.eos_token_ids.begin(), config.eos_token_ids.end()) {}
 
   Result<ModelFolder> read(bool requires_tokenizer) {
     RETURN_IF_ERROR(read_tokenizer(requires_tokenizer));
     RETURN_IF_ERROR(read_tokenizer_config());
-    ASSIGN_OR_RETURN(auto chat_template, read_optional_file(path("chat_template.jinja")));
+    ASSIGN_OR_RETURN(auto chat_template, read_optional("chat_template.jinja"));
     result_.chat_template =
         chat_template ? std::move(chat_template) : template_in_config(result_.tokenizer_config);
     RETURN_IF_ERROR(read_generation_config());
@@ -59,9 +52,17 @@ class FolderReader {
  private:
   std::string path(const char* name) const { return folder_ + "/" + name; }
 
+  // The file's content, or nothing where there is no such file.
+  Result<std::optional<std::string>> read_optional(const char* name) const {
+    auto content = side_file_(name);
+    if (content) return std::optional<std::string>(std::move(content).value());
+    if (content.error().code == ErrorCode::kNotFound) return std::optional<std::string>();
+    return content.error();
+  }
+
   Status read_tokenizer(bool is_required) {
     const std::string file = path("tokenizer.json");
-    ASSIGN_OR_RETURN(const auto json, read_optional_file(file));
+    ASSIGN_OR_RETURN(const auto json, read_optional("tokenizer.json"));
     if (!json && is_required) {
       return Error(ErrorCode::kNotFound,
                    "the folder has no tokenizer.json, which text needs; copy it from the original "
@@ -80,7 +81,7 @@ class FolderReader {
 
   Status read_tokenizer_config() {
     const std::string file = path("tokenizer_config.json");
-    ASSIGN_OR_RETURN(const auto json, read_optional_file(file));
+    ASSIGN_OR_RETURN(const auto json, read_optional("tokenizer_config.json"));
     if (!json) return {};
     ASSIGN_OR_RETURN(result_.tokenizer_config, parse_json(*json, file));
     ASSIGN_OR_RETURN(const TokenizerConfig parsed, parse_tokenizer_config(*json, file));
@@ -93,7 +94,7 @@ class FolderReader {
 
   Status read_generation_config() {
     const std::string file = path("generation_config.json");
-    ASSIGN_OR_RETURN(const auto text, read_optional_file(file));
+    ASSIGN_OR_RETURN(const auto text, read_optional("generation_config.json"));
     if (!text) return {};
     ASSIGN_OR_RETURN(const Json json, parse_json(*text, file));
     ASSIGN_OR_RETURN(result_.default_sampling, parse_generation_sampling(json, file));
@@ -102,6 +103,7 @@ class FolderReader {
     return fields.status();
   }
 
+  const SideFileReader& side_file_;
   const std::string& folder_;
   const ModelConfig& config_;
   std::set<int32_t> stop_tokens_;
@@ -135,9 +137,9 @@ Result<SamplingParams> parse_generation_sampling(const Json& config, const std::
   return params;
 }
 
-Result<ModelFolder> read_model_folder(const std::string& folder, const ModelConfig& config,
-                                      bool requires_tokenizer) {
-  return FolderReader(folder, config).read(requires_tokenizer);
+Result<ModelFolder> read_model_folder(const SideFileReader& side_file, const std::string& folder,
+                                      const ModelConfig& config, bool requires_tokenizer) {
+  return FolderReader(side_file, folder, config).read(requires_tokenizer);
 }
 
 }  // namespace nibble

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/json.h"
@@ -23,10 +25,14 @@ struct ModelFolder {
   std::vector<int32_t> stop_tokens;  ///< rising
 };
 
+/// Gives the text of one of those files, as Checkpoint::side_file does.
+using SideFileReader = std::function<Result<std::string>(std::string_view name)>;
+
 /// Reads them. Only tokenizer.json must exist, and only if it is required.
+///   folder  the checkpoint's path, for messages
 /// Errors: kNotFound, kCorrupt, those of Tokenizer::from_json, kPermission, kIo.
-Result<ModelFolder> read_model_folder(const std::string& folder, const ModelConfig& config,
-                                      bool requires_tokenizer);
+Result<ModelFolder> read_model_folder(const SideFileReader& side_file, const std::string& folder,
+                                      const ModelConfig& config, bool requires_tokenizer);
 
 /// Sampling settings of a generation_config.json. Absent fields are neutral; the temperature is 0
 /// where do_sample is false, and 1 where sampling is asked for without one.

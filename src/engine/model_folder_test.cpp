@@ -28,7 +28,10 @@ class ModelFolderTest : public testing::Test {
     ASSERT_TRUE(write_file_atomically(folder_.path(name), content).has_value());
   }
   Result<ModelFolder> read(bool requires_tokenizer = true) {
-    return read_model_folder(folder_.path(), config_, requires_tokenizer);
+    const auto side_file = [this](std::string_view name) {
+      return read_file(folder_.path(std::string(name)));
+    };
+    return read_model_folder(side_file, folder_.path(), config_, requires_tokenizer);
   }
 
   test::TemporaryFolder folder_;

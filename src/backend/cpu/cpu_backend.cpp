@@ -42,7 +42,7 @@ std::string CpuBackend::description() const {
 }
 
 bool CpuBackend::supports(MatrixKind kind, uint64_t /*rows*/, uint64_t cols) const {
-  return kind != MatrixKind::kNvfp4 || cols % kNvfp4BlockSize == 0;
+  return kind < MatrixKind::kNvfp4 || (kind == MatrixKind::kNvfp4 && cols % kNvfp4BlockSize == 0);
 }
 
 Result<Buffer> CpuBackend::allocate(size_t n_bytes) {

@@ -24,7 +24,11 @@ bool has_bytes(uint64_t found, uint64_t rows, uint64_t cols, uint64_t unit_bytes
 
 Result<std::unique_ptr<Matrix>> CpuMatrix::borrow(const MatrixSource& source) {
   ASSIGN_OR_RETURN(const MatrixKind kind, matrix_kind(source));
-  if (kind == MatrixKind::kNvfp4) return borrow_nvfp4(std::get<QuantizedMatrixView>(source));
+  if (std::holds_alternative<QuantizedMatrixView>(source))
+    return borrow_nvfp4(std::get<QuantizedMatrixView>(source));
+  if (!std::holds_alternative<TensorView>(source)) {
+    return Error(ErrorCode::kUnsupported, "a weight matrix of this form cannot be multiplied");
+  }
   return borrow_plain(std::get<TensorView>(source), kind);
 }
 

@@ -25,6 +25,7 @@ struct CanonicalTensor {
   StoredTensor data;    ///< the elements, or the codes of a quantized matrix
   StoredTensor scales;  ///< block scales of a quantized matrix
   float tensor_scale = 1.0f;
+  std::vector<float> fp8_scales;  ///< of an FP8 matrix: one, or one a row
   std::optional<float> input_scale;
 };
 

@@ -3,24 +3,17 @@
 
 #include <string_view>
 #include <unordered_map>
-#include <vector>
 
-#include "checkpoint/checkpoint.h"
-#include "checkpoint/dialects/dialect.h"
-#include "checkpoint/storage/stored_folder.h"
+#include "checkpoint/storage/tensor_store.h"
 
 namespace nibble {
 
 struct Checkpoint::Impl {
-  StoredFolder folder;
-  std::string_view dialect;
-  std::vector<TensorInfo> tensors;
-  std::vector<CanonicalTensor> places;  // parallel to tensors
+  OpenedCheckpoint opened;
   std::unordered_map<std::string_view, size_t> by_name;
 
-  /// The stored place of a tensor that this checkpoint listed.
-  const CanonicalTensor& place(const TensorInfo& tensor) const;
-  TensorView view(const StoredTensor& stored) const;
+  /// The place among opened.tensors of a tensor that this checkpoint listed.
+  size_t index(const TensorInfo& tensor) const;
 };
 
 }  // namespace nibble

@@ -17,11 +17,6 @@ namespace {
 // What the norm of a layer does with its stored weight.
 enum class NormWeight { kPlain, kPlusOne };
 
-MatrixSource source_of(const Checkpoint& checkpoint, const TensorInfo& tensor) {
-  if (tensor.storage == Storage::kNvfp4) return checkpoint.nvfp4(tensor);
-  return checkpoint.plain(tensor);
-}
-
 Error not_finite(const TensorInfo& tensor, const std::string& folder, std::string_view where) {
   return Error(ErrorCode::kNotFinite,
                fmt::format("{} holds a NaN or an infinity {}; the file is damaged or its training "
@@ -79,7 +74,7 @@ Status WeightLoader::plan(const ModelConfig& config) {
                       tensor.storage == Storage::kPlain ? dtype_name(tensor.dtype) : "NVFP4"),
           subject);
     }
-    const auto kind = matrix_kind(source_of(checkpoint_, tensor));
+    const auto kind = matrix_kind(checkpoint_.matrix(tensor));
     if (!kind) {
       return Error(kind.error().code, fmt::format("{}: {}", spec.name, kind.error().message),
                    subject);
@@ -138,7 +133,7 @@ Result<std::unique_ptr<Matrix>> WeightLoader::matrix(const std::string& name) {
   RETURN_IF_ERROR(check_cancelled());
   const TensorInfo& tensor = *checkpoint_.find(name);
   if (options_.check_finite) RETURN_IF_ERROR(check_finite(tensor));
-  ASSIGN_OR_RETURN(auto matrix, backend_.load_matrix(source_of(checkpoint_, tensor)));
+  ASSIGN_OR_RETURN(auto matrix, backend_.load_matrix(checkpoint_.matrix(tensor)));
   n_weight_bytes_ += matrix->n_bytes();
   report(tensor);
   return matrix;

@@ -48,6 +48,8 @@ void decode_row(const WeightView& weight, size_t row, float* out) {
             e2m1_to_f32(code) * weight.scale_values[weight.scales[(first + c) / kNvfp4BlockSize]];
       }
       break;
+    default:
+      break;
   }
 }
 

@@ -249,6 +249,8 @@ struct MatmulEntries {
         return call(VectorMatmul<S, MatrixKind::kF16>{});
       case MatrixKind::kNvfp4:
         return call(VectorMatmul<S, MatrixKind::kNvfp4>{});
+      default:
+        return;
     }
   }
 
