@@ -31,6 +31,9 @@ const BlockInfo& block_info(BlockKind kind) {
   return info;
 }
 
+// What GGUF reads as zero is a NaN elsewhere.
+uint8_t zero_if_nan(uint8_t scale) { return scale == 0x7f ? 0 : scale; }
+
 const uint8_t* as_codes(std::span<const std::byte> bytes) {
   return reinterpret_cast<const uint8_t*>(bytes.data());
 }
@@ -49,6 +52,17 @@ void decode_fp8(const Fp8MatrixView& matrix, uint64_t first_row, uint64_t n_rows
   }
 }
 
+// By way of the canonical form, so that both round alike.
+void decode_nvfp4(const uint8_t* block, float tensor_scale, float* values) {
+  uint8_t scales[4];
+  uint8_t codes[kGgufNvfp4Values / 2];
+  unpack_gguf_nvfp4(block, scales, codes);
+  for (size_t i = 0; i < 4; ++i) {
+    nvfp4_decode_block(codes + i * kNvfp4BlockBytes, zero_if_nan(scales[i]), tensor_scale,
+                       values + i * kNvfp4BlockSize);
+  }
+}
+
 void decode_blocks(const BlockMatrixView& matrix, uint64_t first_row, uint64_t n_rows,
                    std::span<float> out) {
   const BlockInfo& info = block_info(matrix.kind);
@@ -56,12 +70,14 @@ void decode_blocks(const BlockMatrixView& matrix, uint64_t first_row, uint64_t n
   const uint8_t* block = as_codes(matrix.bytes) + first_row * row_blocks * info.n_bytes;
   float* values = out.data();
   for (uint64_t i = 0; i < n_rows * row_blocks; ++i) {
-    info.decode(block, values);
+    if (matrix.kind == BlockKind::kNvfp4) {
+      decode_nvfp4(block, matrix.tensor_scale, values);
+    } else {
+      info.decode(block, values);
+    }
     block += info.n_bytes;
     values += info.n_values;
   }
-  if (matrix.kind != BlockKind::kNvfp4) return;
-  for (float& value : out) value *= matrix.tensor_scale;
 }
 
 bool is_product(uint64_t found, uint64_t a, uint64_t b, uint64_t c) {
@@ -173,6 +189,7 @@ QuantizedMatrix canonical_nvfp4(const BlockMatrixView& matrix) {
   out.rows = matrix.rows;
   out.cols = matrix.cols;
   out.tensor_scale = matrix.tensor_scale;
+  out.input_scale = matrix.input_scale;
   const size_t n_blocks = matrix.bytes.size() / kGgufNvfp4Bytes;
   out.codes.resize(n_blocks * kGgufNvfp4Values / 2);
   out.scales.resize(n_blocks * 4);
@@ -180,9 +197,7 @@ QuantizedMatrix canonical_nvfp4(const BlockMatrixView& matrix) {
     unpack_gguf_nvfp4(as_codes(matrix.bytes) + i * kGgufNvfp4Bytes, out.scales.data() + i * 4,
                       out.codes.data() + i * 32);
   }
-  for (uint8_t& scale : out.scales) {
-    if (scale == 0x7f) scale = 0;
-  }
+  for (uint8_t& scale : out.scales) scale = zero_if_nan(scale);
   return out;
 }
 

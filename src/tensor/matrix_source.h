@@ -40,6 +40,8 @@ struct BlockMatrixView {
   BlockKind kind = BlockKind::kQ8_0;
   std::span<const std::byte> bytes;  ///< row after row
   float tensor_scale = 1.0f;         ///< kNvfp4 only: a factor of every value
+  /// kNvfp4 only: static activation scale, as in QuantizedMatrixView.
+  std::optional<float> input_scale = std::nullopt;
 };
 
 /// Where a weight matrix comes from. Plain elements are [rows, cols], or of more axes whose last is
@@ -63,6 +65,13 @@ MatrixSource slice_rows(const MatrixSource& source, uint64_t first_row, uint64_t
 ///   errors  kInvalidArgument for plain elements of integer types
 Status decode_rows(const MatrixSource& source, uint64_t first_row, uint64_t n_rows,
                    std::span<float> out);
+
+/// The first of the rows [first_row, first_row + n_rows) that holds a NaN or an infinity, or a scale
+/// that is one; nothing where all values are finite. Of formats whose codes are always finite only
+/// the scales are read.
+///   source  whole, plain elements of a floating type
+std::optional<uint64_t> first_not_finite_row(const MatrixSource& source, uint64_t first_row,
+                                             uint64_t n_rows);
 
 /// The same values in canonical NVFP4, bit for bit. Scale bytes that GGUF reads as zero (0x7f) get
 /// the scale code zero.

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <limits>
@@ -17,12 +18,12 @@ namespace {
 // What the norm of a layer does with its stored weight.
 enum class NormWeight { kPlain, kPlusOne };
 
-Error not_finite(const TensorInfo& tensor, const std::string& folder, std::string_view where) {
+Error not_finite(const TensorInfo& tensor, const std::string& path, std::string_view where) {
   return Error(ErrorCode::kNotFinite,
                fmt::format("{} holds a NaN or an infinity {}; the file is damaged or its training "
                            "diverged, so fetch or convert the model again",
                            tensor.name, where),
-               folder + "/" + tensor.shard);
+               path);
 }
 
 class WeightLoader {
@@ -65,14 +66,13 @@ Status WeightLoader::plan(const ModelConfig& config) {
     n_total_bytes_ += tensor.n_bytes;
     const bool is_matrix =
         spec.is_linear || spec.role == TensorRole::kEmbedding || spec.role == TensorRole::kHead;
-    const std::string subject = checkpoint_.folder() + "/" + tensor.shard;
+    const std::string subject = checkpoint_.file_path(tensor);
     if (!is_matrix) {
       if (tensor.storage == Storage::kPlain && is_floating(tensor.dtype)) continue;
-      return Error(
-          ErrorCode::kUnsupported,
-          fmt::format("{} is stored as {}; expected F32, BF16 or F16", spec.name,
-                      tensor.storage == Storage::kPlain ? dtype_name(tensor.dtype) : "NVFP4"),
-          subject);
+      return Error(ErrorCode::kUnsupported,
+                   fmt::format("{} is stored as {}; expected F32, BF16 or F16", spec.name,
+                               storage_name(tensor)),
+                   subject);
     }
     const auto kind = matrix_kind(checkpoint_.matrix(tensor));
     if (!kind) {
@@ -103,20 +103,15 @@ Status WeightLoader::check_finite(const TensorInfo& tensor) {
     while (index < seen && !first.compare_exchange_weak(seen, index)) {
     }
   };
-  if (tensor.storage == Storage::kNvfp4) {
-    const QuantizedMatrixView view = checkpoint_.nvfp4(tensor);
-    if (!std::isfinite(view.tensor_scale)) {
-      return not_finite(tensor, checkpoint_.folder(), "in its tensor scale");
-    }
-    // Every four-bit code is a number; only a block scale can be NaN.
-    pool_.parallel_for(view.scales.size(), kGrainElements, [&](size_t begin, size_t end) {
-      for (size_t i = begin; i < end; ++i) {
-        if ((view.scales[i] & 0x7f) == 0x7f) return keep_least(i);
-      }
+  if (tensor.storage != Storage::kPlain) {
+    const MatrixSource source = checkpoint_.matrix(tensor);
+    const size_t grain_rows = kGrainElements / std::max<uint64_t>(1, matrix_cols(source)) + 1;
+    pool_.parallel_for(matrix_rows(source), grain_rows, [&](size_t begin, size_t end) {
+      if (const auto row = first_not_finite_row(source, begin, end - begin)) keep_least(*row);
     });
     if (first.load() == kNone) return {};
-    return not_finite(tensor, checkpoint_.folder(),
-                      fmt::format("in the block scale {}", first.load()));
+    return not_finite(tensor, checkpoint_.file_path(tensor),
+                      fmt::format("in row {} or the scales of it", first.load()));
   }
   const TensorView view = checkpoint_.plain(tensor);
   const size_t width = dtype_bytes(view.dtype);
@@ -126,7 +121,8 @@ Status WeightLoader::check_finite(const TensorInfo& tensor) {
     if (const auto found = first_not_finite(part)) keep_least(begin + *found);
   });
   if (first.load() == kNone) return {};
-  return not_finite(tensor, checkpoint_.folder(), fmt::format("at element {}", first.load()));
+  return not_finite(tensor, checkpoint_.file_path(tensor),
+                    fmt::format("at element {}", first.load()));
 }
 
 Result<std::unique_ptr<Matrix>> WeightLoader::matrix(const std::string& name) {
