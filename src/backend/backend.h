@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 
+#include "backend/expert_ops.h"
 #include "core/result.h"
 #include "tensor/matrix_source.h"
 #include "tensor/tensor.h"
@@ -243,6 +244,12 @@ class Backend {
   /// contiguous. weight [dim]. x may be out.
   virtual void gated_rms_norm(const float* x, const float* gate, const float* weight, size_t n_rows,
                               size_t dim, float eps, float* out) = 0;
+
+  /// The ops of a layer of experts, in the order of their use; see expert_ops.h.
+  virtual void select_experts(const ExpertSelectionArgs& args) = 0;
+  virtual void dispatch_to_experts(const ExpertDispatchArgs& args) = 0;
+  virtual void expert_matmul(const ExpertMatmulArgs& args) = 0;
+  virtual void combine_experts(const ExpertCombineArgs& args) = 0;
 
   /// out[i] = x[row_index[i]], rows of `dim` values. row_index: host memory.
   virtual void gather_rows(const float* x, std::span<const int32_t> row_index, size_t dim,

@@ -41,12 +41,32 @@ class CpuBackend final : public Backend {
   void delta_rule(const DeltaRuleArgs& args) override;
   void gated_rms_norm(const float* x, const float* gate, const float* weight, size_t n_rows,
                       size_t dim, float eps, float* out) override;
+  void select_experts(const ExpertSelectionArgs& args) override;
+  void dispatch_to_experts(const ExpertDispatchArgs& args) override;
+  void expert_matmul(const ExpertMatmulArgs& args) override;
+  void combine_experts(const ExpertCombineArgs& args) override;
   void gather_rows(const float* x, std::span<const int32_t> row_index, size_t dim,
                    float* out) override;
 
  private:
   void matmul_few(const float* x, size_t n_tokens, std::span<const Projection> outs);
   void matmul_many(const float* x, size_t n_tokens, std::span<const Projection> outs);
+
+  void plan_expert_parts(const ExpertMatmulArgs& args);
+
+  /// An expert that has rows, and where its packed tokens begin if they are packed.
+  struct ActiveExpert {
+    size_t expert;
+    Range rows;
+    size_t packed_at;
+    bool packed;
+  };
+  /// Rows of one of its weight matrices.
+  struct ExpertPart {
+    size_t active;
+    size_t projection;
+    Range weight_rows;
+  };
 
   /// Calls body(item, scratch) for every item below n_items, on all threads, each with its own
   /// scratch of `scratch_floats`.
@@ -63,6 +83,9 @@ class CpuBackend final : public Backend {
   ThreadPool pool_;
   std::vector<Scratch> scratch_;  ///< one per thread
   Scratch packed_tokens_;
+  // Like scratch, these grow once and are used again.
+  std::vector<ActiveExpert> active_experts_;
+  std::vector<ExpertPart> expert_parts_;
 };
 
 }  // namespace nibble

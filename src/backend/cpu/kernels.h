@@ -104,6 +104,9 @@ struct CpuKernels {
   void (*causal_conv_silu)(const ConvArgs& args, Range channels, float* scratch);
   /// Tokens of the range.
   void (*delta_gates)(const DeltaGatesArgs& args, Range tokens);
+  /// Tokens of the range.
+  void (*select_experts)(const ExpertSelectionArgs& args, Range tokens);
+  void (*combine_experts)(const ExpertCombineArgs& args, Range tokens);
 };
 
 const CpuKernels& scalar_kernels();

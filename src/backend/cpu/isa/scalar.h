@@ -19,6 +19,9 @@ void rope(const RopeArgs& args, Range tokens, float* scratch);
 void causal_conv_silu(const ConvArgs& args, Range channels, float* scratch);
 void delta_gates(const DeltaGatesArgs& args, Range tokens);
 
+void select_experts(const ExpertSelectionArgs& args, Range tokens);
+void combine_experts(const ExpertCombineArgs& args, Range tokens);
+
 void attend(const AttentionArgs& args, size_t head, Range tokens, float* scratch);
 size_t attention_scratch_floats(const AttentionArgs& args);
 

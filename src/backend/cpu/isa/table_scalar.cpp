@@ -30,6 +30,8 @@ constexpr CpuKernels make_table() {
   table.rope = scalar::rope;
   table.causal_conv_silu = scalar::causal_conv_silu;
   table.delta_gates = scalar::delta_gates;
+  table.select_experts = scalar::select_experts;
+  table.combine_experts = scalar::combine_experts;
   return table;
 }
 

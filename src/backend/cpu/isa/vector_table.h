@@ -5,6 +5,7 @@
 #include "backend/cpu/isa/vector_attention.h"
 #include "backend/cpu/isa/vector_delta_rule_chunked.h"
 #include "backend/cpu/isa/vector_elementwise.h"
+#include "backend/cpu/isa/vector_experts.h"
 #include "backend/cpu/isa/vector_matmul.h"
 #include "backend/cpu/isa/vector_norm.h"
 
@@ -33,6 +34,8 @@ constexpr CpuKernels make_vector_table(size_t min_chunked_tokens) {
   table.causal_conv_silu = Elementwise::causal_conv_silu;
   // A few values per token: not worth a second version.
   table.delta_gates = scalar::delta_gates;
+  table.select_experts = scalar::select_experts;
+  table.combine_experts = VectorExperts<S>::combine;
   return table;
 }
 
