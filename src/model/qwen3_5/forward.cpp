@@ -89,6 +89,7 @@ void delta_net(const Pass& pass, const DeltaNetWeights& w, const Scratch& s, siz
     rule.n_tokens = segment.n_rows;
     rule.n_key_heads = Pass::n(c.linear_n_key_heads);
     rule.n_value_heads = n_heads;
+    rule.tiles_value_heads = c.value_head_order == ValueHeadOrder::kTiled;
     rule.key_dim = Pass::n(c.linear_key_dim);
     rule.value_dim = value_dim;
     rule.l2_eps = kDeltaRuleEps;
@@ -165,6 +166,7 @@ void attention(const Pass& pass, const AttentionWeights& w, const float* inv_fre
     backend.attention(args);
   }
   pass.see("self_attn.q_rope", layer, query_heads, head_dim);
+  pass.see("self_attn.k_rope", layer, key_heads, head_dim);
   pass.see("self_attn.o_proj.in", layer, s.attended, n_heads * head_dim);
   const Projection output[] = {{w.o_proj.get(), s.x, true}};
   backend.matmul(s.attended, pass.n_rows, output);
@@ -182,6 +184,15 @@ void mlp(const Pass& pass, const LayerWeights& w, const Scratch& s, size_t layer
   pass.see("mlp.down_proj.in", layer, s.gate, inner);
   const Projection output[] = {{w.down_proj.get(), s.x, true}};
   pass.backend.matmul(s.gate, pass.n_rows, output);
+}
+
+// What the head reads, of all rows and not only of those whose logits are asked for.
+void show_head_input(const Pass& pass, const Weights& w, const Scratch& s) {
+  if (pass.tap == nullptr || !pass.tap->wants("lm_head.in", 0)) return;
+  const Rows x = {s.x, pass.n_rows, pass.hidden};
+  const Rows h = {s.h, pass.n_rows, pass.hidden};
+  pass.backend.rms_norm(x, w.final_norm.f32(), pass.hidden, pass.config.rms_norm_eps, h);
+  pass.see("lm_head.in", 0, s.h, pass.hidden);
 }
 
 // logits = W_head norm(x), for the rows that are asked for, some at a time.
@@ -226,6 +237,7 @@ void forward(const ForwardContext& context, const Batch& batch, std::span<float>
     mlp(pass, layer, s, i);
     pass.see("layer", i, s.x, pass.hidden);
   }
+  show_head_input(pass, weights, s);
   head(pass, weights, s, logits);
 
   pass.backend.synchronize();
