@@ -160,8 +160,8 @@ struct DeltaGatesArgs {
   float* beta;
 };
 
-/// The gated delta rule, token after token, per value head h with key head h / (n_value_heads /
-/// n_key_heads). q and k are L2-normalized here (eps inside the root), q scaled by key_dim^-1/2:
+/// The gated delta rule, token after token, per value head with the key head that it shares with
+/// others. q and k are L2-normalized here (eps inside the root), q scaled by key_dim^-1/2:
 ///   S = exp(decay) S;  d = beta (v - S^T k);  S += k d^T;  out = S^T q
 struct DeltaRuleArgs {
   const float* q;  ///< token t, key head at q + t * token_stride + head * key_dim
@@ -173,6 +173,8 @@ struct DeltaRuleArgs {
   size_t n_tokens;
   size_t n_key_heads;
   size_t n_value_heads;
+  /// Value head h reads key head h mod n_key_heads; otherwise h / (n_value_heads / n_key_heads).
+  bool tiles_value_heads;
   size_t key_dim;
   size_t value_dim;
   float l2_eps;

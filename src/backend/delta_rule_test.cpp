@@ -15,6 +15,7 @@ using test::random_values;
 struct Problem {
   size_t n_tokens, n_key_heads, n_value_heads, key_dim, value_dim;
   size_t stride;
+  bool tiles_value_heads = false;
   std::vector<float> qkv, decay, beta, state, out;
 
   Problem(size_t tokens, size_t key_heads, size_t value_heads, size_t dk, size_t dv)
@@ -46,6 +47,7 @@ struct Problem {
     a.n_tokens = std::min(count, n_tokens - first);
     a.n_key_heads = n_key_heads;
     a.n_value_heads = n_value_heads;
+    a.tiles_value_heads = tiles_value_heads;
     a.key_dim = key_dim;
     a.value_dim = value_dim;
     a.l2_eps = 1e-6f;
@@ -58,7 +60,8 @@ struct Problem {
 // The recurrence of one head, everything in double.
 void define_head(const DeltaRuleArgs& args, size_t head, std::vector<double>& state, float* out) {
   const size_t dk = args.key_dim, dv = args.value_dim;
-  const size_t key_head = head / (args.n_value_heads / args.n_key_heads);
+  const size_t n_heads_each = args.n_value_heads / args.n_key_heads;
+  const size_t key_head = args.tiles_value_heads ? head % args.n_key_heads : head / n_heads_each;
   for (size_t t = 0; t < args.n_tokens; ++t) {
     const float* q = args.q + t * args.token_stride + key_head * dk;
     const float* k = args.k + t * args.token_stride + key_head * dk;
@@ -162,6 +165,14 @@ TEST_P(DeltaRule, LengthsAndShapes) {
     check(Problem(n_tokens, 1, 3, 17, 37), what + ", odd heads");
     check(Problem(n_tokens, 1, 1, 1, 1), what + ", smallest");
     check(Problem(n_tokens, 1, 2, 64, 100), what + ", wide values");
+  }
+}
+
+TEST_P(DeltaRule, TiledValueHeads) {
+  for (const size_t n_tokens : {1, 65}) {
+    Problem problem(n_tokens, 2, 6, 24, 40);
+    problem.tiles_value_heads = true;
+    check(problem, std::to_string(n_tokens) + " tokens");
   }
 }
 

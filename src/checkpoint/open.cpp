@@ -5,6 +5,8 @@
 
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/dialects/dialect.h"
+#include "checkpoint/gguf/file_set.h"
+#include "checkpoint/gguf/open_gguf.h"
 #include "checkpoint/storage/canonical_name.h"
 #include "checkpoint/storage/checkpoint_impl.h"
 #include "checkpoint/storage/folder_store.h"
@@ -51,7 +53,9 @@ Status name_tensors(Checkpoint::Impl& impl) {
                impl.opened.path);
 }
 
-Result<OpenedCheckpoint> open_folder(const std::string& path) {
+Result<OpenedCheckpoint> open_path(const std::string& path) {
+  ASSIGN_OR_RETURN(const auto gguf_file, find_gguf_file(path));
+  if (gguf_file) return open_gguf(*gguf_file);
   ASSIGN_OR_RETURN(StoredFolder folder, open_stored_folder(path));
   for (const Dialect* dialect : kDialects) {
     if (!dialect->recognises(folder)) continue;
@@ -83,7 +87,7 @@ CanonicalTensor plain_tensor(const StoredFolder& folder, StoredTensor stored) {
 
 Result<std::shared_ptr<const Checkpoint>> Checkpoint::open(const std::string& path) {
   auto impl = std::make_unique<Impl>();
-  ASSIGN_OR_RETURN(impl->opened, open_folder(path));
+  ASSIGN_OR_RETURN(impl->opened, open_path(path));
   RETURN_IF_ERROR(name_tensors(*impl));
   return std::shared_ptr<const Checkpoint>(std::make_shared<Checkpoint>(std::move(impl)));
 }

@@ -9,6 +9,7 @@
 #include <system_error>
 #include <utility>
 
+#include "checkpoint/side_files.h"
 #include "core/cancel.h"
 #include "core/file.h"
 
@@ -17,11 +18,7 @@ namespace {
 
 constexpr const char* kWantedFolder =
     "expected a checkpoint folder with config.json, tokenizer.json and *.safetensors, as model "
-    "hubs offer them";
-
-bool ends_with_gguf(const std::string& path) {
-  return path.ends_with(".gguf") || path.ends_with(".GGUF");
-}
+    "hubs offer them, or a GGUF file";
 
 }  // namespace
 
@@ -33,11 +30,9 @@ Status check_model_folder(const std::string& path, std::string_view needed_file)
     }
     return system_error(errno, "cannot look at the model", path);
   }
+  ASSIGN_OR_RETURN(const bool is_gguf, is_gguf_model(path));
+  if (is_gguf) return {};
   if (!S_ISDIR(info.st_mode)) {
-    if (ends_with_gguf(path)) {
-      return Error(ErrorCode::kUnsupported,
-                   fmt::format("GGUF files cannot be opened yet: {}", kWantedFolder), path);
-    }
     return Error(ErrorCode::kInvalidArgument, fmt::format("this is a file: {}", kWantedFolder),
                  path);
   }
@@ -66,13 +61,15 @@ Result<std::unique_ptr<Engine>> open_engine(const std::string& path, const Gener
 
 Result<Tokenizer> open_tokenizer(const std::string& path) {
   std::error_code ignored;
-  std::string file = path;
-  if (!std::filesystem::is_regular_file(path, ignored) || ends_with_gguf(path)) {
-    RETURN_IF_ERROR(check_model_folder(path, "tokenizer.json"));
-    file += "/tokenizer.json";
+  const bool is_file = std::filesystem::is_regular_file(path, ignored);
+  ASSIGN_OR_RETURN(const bool is_gguf, is_gguf_model(path));
+  if (is_file && !is_gguf) {
+    ASSIGN_OR_RETURN(const std::string json, read_file(path));
+    return Tokenizer::from_json(json, path);
   }
-  ASSIGN_OR_RETURN(const std::string json, read_file(file));
-  return Tokenizer::from_json(json, file);
+  RETURN_IF_ERROR(check_model_folder(path, "tokenizer.json"));
+  ASSIGN_OR_RETURN(const std::string json, read_side_file(path, "tokenizer.json"));
+  return Tokenizer::from_json(json, path + "/tokenizer.json");
 }
 
 Result<std::string> read_argument_file(const std::string& path) {

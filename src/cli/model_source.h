@@ -13,9 +13,9 @@
 
 namespace nibble {
 
-/// Checks that `path` is a folder with the file that the command needs first, before anything is
-/// opened. Errors: kNotFound (nothing there, or no such file), kUnsupported (GGUF),
-/// kInvalidArgument (another file).
+/// Checks that `path` is a GGUF model, or a folder with the file that the command needs first,
+/// before anything is opened. Errors: kNotFound (nothing there, or no such file), kInvalidArgument
+/// (another file; a folder of several GGUF models).
 Status check_model_folder(const std::string& path, std::string_view needed_file = "config.json");
 
 /// Threads and CPU implementation as the user asked for them.
@@ -25,7 +25,8 @@ EngineOptions engine_options(const GeneralOptions& general);
 Result<std::unique_ptr<Engine>> open_engine(const std::string& path, const GeneralOptions& general,
                                             Console& console);
 
-/// The tokenizer of a folder, or of a tokenizer.json given itself. No weight is touched.
+/// The tokenizer of a folder, of a GGUF file, or of a tokenizer.json given itself. No weight is
+/// touched.
 Result<Tokenizer> open_tokenizer(const std::string& path);
 
 /// Reads a file named as an argument. Errors: kInvalidArgument where there is none (a bad argument,

@@ -2,19 +2,19 @@
 
 #include <fmt/format.h>
 
-#include <filesystem>
-#include <system_error>
-
 #include "chat/message.h"
+#include "checkpoint/side_files.h"
 #include "cli/model_source.h"
-#include "core/file.h"
 
 namespace nibble {
 namespace {
 
-bool exists(const std::string& path) {
-  std::error_code ignored;
-  return std::filesystem::exists(path, ignored);
+// The file's text, or nothing where the model has none.
+Result<std::optional<std::string>> find_side_file(const std::string& model, const char* name) {
+  auto text = read_side_file(model, name);
+  if (text) return std::optional<std::string>(*std::move(text));
+  if (text.error().code == ErrorCode::kNotFound) return std::optional<std::string>();
+  return text.error();
 }
 
 }  // namespace
@@ -23,17 +23,17 @@ Result<ChatTemplate> load_chat_template(const std::string& folder,
                                         const std::optional<std::string>& template_file) {
   Json config = Json::object();
   const std::string config_path = folder + "/tokenizer_config.json";
-  if (exists(config_path)) {
-    ASSIGN_OR_RETURN(config, read_json_file(config_path));
+  ASSIGN_OR_RETURN(const auto config_text, find_side_file(folder, "tokenizer_config.json"));
+  if (config_text) {
+    ASSIGN_OR_RETURN(config, parse_json(*config_text, config_path));
   }
   if (template_file) {
     ASSIGN_OR_RETURN(const std::string text, read_argument_file(*template_file));
     return ChatTemplate::create(text, *template_file, config);
   }
-  const std::string own_path = folder + "/chat_template.jinja";
-  if (exists(own_path)) {
-    ASSIGN_OR_RETURN(const std::string text, read_file(own_path));
-    return ChatTemplate::create(text, own_path, config);
+  ASSIGN_OR_RETURN(const auto own_template, find_side_file(folder, "chat_template.jinja"));
+  if (own_template) {
+    return ChatTemplate::create(*own_template, folder + "/chat_template.jinja", config);
   }
   const std::string text = template_in_tokenizer_config(config);
   if (text.empty()) {

@@ -11,8 +11,9 @@
 namespace nibble {
 
 /// Reads `template_file` if given, else the folder's chat_template.jinja, else "chat_template" of
-/// its tokenizer_config.json. Errors: kNotFound (the model has none), kInvalidArgument (no such
-/// template_file), kCorrupt, those of ChatTemplate::create.
+/// its tokenizer_config.json; of a GGUF file the same from its metadata. Errors: kNotFound (the
+/// model has none), kInvalidArgument (no such template_file), kCorrupt, those of
+/// ChatTemplate::create.
 Result<ChatTemplate> load_chat_template(const std::string& folder,
                                         const std::optional<std::string>& template_file);
 

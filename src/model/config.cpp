@@ -137,6 +137,13 @@ void read_delta_net(FieldReader& text, ModelConfig& config) {
   config.linear_key_dim = text.integer("linear_key_head_dim", kHeadDim);
   config.linear_value_dim = text.integer("linear_value_head_dim", kHeadDim);
   config.conv_kernel = text.integer("linear_conv_kernel_dim", kKernel);
+  const std::string order = text.text(kValueHeadOrderField, kGroupedOrder);
+  if (order == kTiledOrder) {
+    config.value_head_order = ValueHeadOrder::kTiled;
+  } else if (order != kGroupedOrder) {
+    refuse(text, fmt::format("{} is \"{}\"; supported are \"{}\" and \"{}\"", kValueHeadOrderField,
+                             order, kGroupedOrder, kTiledOrder));
+  }
   if (config.linear_n_value_heads % config.linear_n_key_heads != 0) {
     text.fail(
         ErrorCode::kCorrupt,

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "checkpoint/value_heads.h"
 #include "core/json.h"
 #include "core/result.h"
 
@@ -36,6 +37,7 @@ struct ModelConfig {
   int64_t linear_key_dim = 0;    ///< per head
   int64_t linear_value_dim = 0;  ///< per head
   int64_t conv_kernel = 0;
+  ValueHeadOrder value_head_order = ValueHeadOrder::kGrouped;  ///< of the stored tensors
 
   int64_t n_mtp_layers = 0;
   bool has_vision = false;

@@ -126,6 +126,15 @@ TEST(Config, FindsRotarySettingsWhereverTheyAre) {
   EXPECT_EQ(parse(config).rope_theta, 70000.0);
 }
 
+TEST(Config, ReadsTheOrderOfValueHeads) {
+  Json config = flat_config();
+  EXPECT_EQ(parse(config).value_head_order, ValueHeadOrder::kGrouped);
+  config["linear_value_head_order"] = "tiled";
+  EXPECT_EQ(parse(config).value_head_order, ValueHeadOrder::kTiled);
+  config["linear_value_head_order"] = "woven";
+  EXPECT_EQ(parse_model_config(config, "config.json").error().code, ErrorCode::kUnsupported);
+}
+
 TEST(Config, ReadsTyingAtBothLevels) {
   Json config = nano_config();
   config["tie_word_embeddings"] = true;

@@ -86,12 +86,11 @@ Result<std::vector<std::string>> sorted_names(const std::string& folder) {
 // Says what else is there, for folders of other containers.
 Error no_shards(const std::string& folder, const std::vector<std::string>& names) {
   for (const std::string& name : names) {
-    const bool gguf = name.ends_with(".gguf");
-    if (gguf || name.ends_with(".bin") || name.ends_with(".pt") || name.ends_with(".pth")) {
+    if (name.ends_with(".bin") || name.ends_with(".pt") || name.ends_with(".pth")) {
       return Error(ErrorCode::kUnsupported,
-                   fmt::format("has no *.safetensors file, only {} ({}), which nibble does not "
-                               "read; use the safetensors version of the model",
-                               name, gguf ? "GGUF" : "a PyTorch pickle"),
+                   fmt::format("has no *.safetensors file, only {} (a PyTorch pickle), which "
+                               "nibble does not read; use the safetensors version of the model",
+                               name),
                    folder);
     }
   }

@@ -23,15 +23,10 @@ Status check_is_folder(const std::string& path) {
     return Error(ErrorCode::kNotFound, "does not exist; a local checkpoint folder was expected",
                  path);
   }
-  if (path.ends_with(".gguf")) {
-    return Error(ErrorCode::kUnsupported,
-                 "is a GGUF file, which nibble does not read; give the folder of the safetensors "
-                 "version",
-                 path);
-  }
   if (status.type() != fs::file_type::directory) {
     return Error(ErrorCode::kInvalidArgument,
-                 "is a file; give the checkpoint folder that holds config.json", path);
+                 "is a file; give the checkpoint folder that holds config.json, or a GGUF file",
+                 path);
   }
   return {};
 }

@@ -36,7 +36,9 @@ float step_column(float* column, size_t stride, size_t key_dim, const float* q, 
 size_t delta_rule_scratch_floats(const DeltaRuleArgs& args) { return 2 * args.key_dim; }
 
 void delta_rule(const DeltaRuleArgs& args, const DeltaPart& part, float* scratch) {
-  const size_t key_head = part.head / (args.n_value_heads / args.n_key_heads);
+  const size_t key_head = args.tiles_value_heads
+                              ? part.head % args.n_key_heads
+                              : part.head / (args.n_value_heads / args.n_key_heads);
   float* q = scratch;
   float* k = scratch + args.key_dim;
   const auto q_scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(args.key_dim)));

@@ -32,7 +32,9 @@ struct VectorDeltaRule {
     float q_scale;
 
     Head(const DeltaRuleArgs& args, size_t head) {
-      const size_t key_head = head / (args.n_value_heads / args.n_key_heads);
+      const size_t key_head = args.tiles_value_heads
+                                  ? head % args.n_key_heads
+                                  : head / (args.n_value_heads / args.n_key_heads);
       q = args.q + key_head * args.key_dim;
       k = args.k + key_head * args.key_dim;
       v = args.v + head * args.value_dim;
