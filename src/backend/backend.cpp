@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "numbers/nvfp4.h"
+
 namespace nibble {
 namespace {
 
@@ -24,6 +26,29 @@ MatrixKind kind_of(BlockKind kind) {
 }
 
 }  // namespace
+
+uint64_t matrix_block_values(MatrixKind kind) {
+  switch (kind) {
+    case MatrixKind::kF32:
+    case MatrixKind::kBF16:
+    case MatrixKind::kF16:
+    case MatrixKind::kFp8:
+      break;
+    case MatrixKind::kNvfp4:
+      return kNvfp4BlockSize;
+    case MatrixKind::kQ4_0:
+      return block_values(BlockKind::kQ4_0);
+    case MatrixKind::kQ8_0:
+      return block_values(BlockKind::kQ8_0);
+    case MatrixKind::kQ4K:
+      return block_values(BlockKind::kQ4K);
+    case MatrixKind::kQ5K:
+      return block_values(BlockKind::kQ5K);
+    case MatrixKind::kQ6K:
+      return block_values(BlockKind::kQ6K);
+  }
+  return 1;
+}
 
 Result<MatrixKind> matrix_kind(const MatrixSource& source) {
   if (std::holds_alternative<QuantizedMatrixView>(source)) return MatrixKind::kNvfp4;

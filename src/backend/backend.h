@@ -199,6 +199,9 @@ enum class MatrixKind : uint8_t {
 /// The kind of a source, or kUnsupported for element types that no product takes.
 Result<MatrixKind> matrix_kind(const MatrixSource& source);
 
+/// Values that share a block, of which a row must be a multiple; 1 for kinds without blocks.
+uint64_t matrix_block_values(MatrixKind kind);
+
 /// The op set. It knows shapes and arithmetic, not which model they belong to.
 class Backend {
  public:

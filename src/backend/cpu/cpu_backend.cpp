@@ -9,7 +9,6 @@
 #include "backend/cpu/cpu_backend_impl.h"
 #include "backend/cpu/cpu_matrix.h"
 #include "backend/cpu/parallel.h"
-#include "numbers/nvfp4.h"
 
 namespace nibble {
 namespace {
@@ -42,7 +41,7 @@ std::string CpuBackend::description() const {
 }
 
 bool CpuBackend::supports(MatrixKind kind, uint64_t /*rows*/, uint64_t cols) const {
-  return kind < MatrixKind::kNvfp4 || (kind == MatrixKind::kNvfp4 && cols % kNvfp4BlockSize == 0);
+  return cols % matrix_block_values(kind) == 0;
 }
 
 Result<Buffer> CpuBackend::allocate(size_t n_bytes) {

@@ -2,34 +2,68 @@
 
 #include <fmt/format.h>
 
-#include "core/bytes.h"
+#include <new>
+
+#include "numbers/ggml_blocks.h"
 #include "numbers/nvfp4.h"
 
 namespace nibble {
 namespace {
 
-Error wrong_size(std::string_view what, uint64_t rows, uint64_t cols, uint64_t found) {
+// Shape and bytes of the source, checked by the tensor room; what is wrong, in words.
+Status check_shape(const MatrixSource& source, MatrixKind kind) {
+  const uint64_t rows = matrix_rows(source);
+  const uint64_t cols = matrix_cols(source);
+  if (cols % matrix_block_values(kind) != 0) {
+    return Error(ErrorCode::kUnsupported,
+                 fmt::format("a weight matrix has {} columns; its blocks need a multiple of {}",
+                             cols, matrix_block_values(kind)));
+  }
+  if (has_whole_bytes(source)) return {};
   return Error(ErrorCode::kMismatch,
-               fmt::format("the {} of a weight matrix [{}, {}] take {} bytes, which is not what "
+               fmt::format("the elements or scales of a weight matrix [{}, {}] are not as many as "
                            "that shape needs; the checkpoint is damaged",
-                           what, rows, cols, found));
+                           rows, cols));
 }
 
-bool has_bytes(uint64_t found, uint64_t rows, uint64_t cols, uint64_t unit_bytes) {
-  const auto elements = checked_mul(rows, cols);
-  return elements && checked_mul(*elements, unit_bytes) == found;
+constexpr BlockDecoder kQ4_0Decoder = {kQ4_0Values, kQ4_0Bytes, decode_q4_0};
+constexpr BlockDecoder kQ8_0Decoder = {kQ8_0Values, kQ8_0Bytes, decode_q8_0};
+constexpr BlockDecoder kQ4KDecoder = {kKValues, kQ4KBytes, decode_q4_k};
+constexpr BlockDecoder kQ5KDecoder = {kKValues, kQ5KBytes, decode_q5_k};
+constexpr BlockDecoder kQ6KDecoder = {kKValues, kQ6KBytes, decode_q6_k};
+
+const BlockDecoder* block_decoder(MatrixKind kind) {
+  switch (kind) {
+    case MatrixKind::kQ4_0:
+      return &kQ4_0Decoder;
+    case MatrixKind::kQ8_0:
+      return &kQ8_0Decoder;
+    case MatrixKind::kQ4K:
+      return &kQ4KDecoder;
+    case MatrixKind::kQ5K:
+      return &kQ5KDecoder;
+    case MatrixKind::kQ6K:
+      return &kQ6KDecoder;
+    default:
+      CHECK(false);  // not a kind of blocks
+  }
 }
 
 }  // namespace
 
 Result<std::unique_ptr<Matrix>> CpuMatrix::borrow(const MatrixSource& source) {
   ASSIGN_OR_RETURN(const MatrixKind kind, matrix_kind(source));
-  if (std::holds_alternative<QuantizedMatrixView>(source))
-    return borrow_nvfp4(std::get<QuantizedMatrixView>(source));
-  if (!std::holds_alternative<TensorView>(source)) {
-    return Error(ErrorCode::kUnsupported, "a weight matrix of this form cannot be multiplied");
+  if (const auto* plain = std::get_if<TensorView>(&source)) return borrow_plain(*plain, kind);
+  RETURN_IF_ERROR(check_shape(source, kind));
+  if (const auto* nvfp4 = std::get_if<QuantizedMatrixView>(&source)) {
+    return std::unique_ptr<Matrix>(borrow_nvfp4(*nvfp4));
   }
-  return borrow_plain(std::get<TensorView>(source), kind);
+  if (const auto* fp8 = std::get_if<Fp8MatrixView>(&source)) {
+    return std::unique_ptr<Matrix>(borrow_fp8(*fp8));
+  }
+  const auto& blocks = std::get<BlockMatrixView>(source);
+  if (blocks.kind == BlockKind::kNvfp4) return repack_nvfp4(blocks);
+  return std::unique_ptr<Matrix>(borrow_blocks(blocks, kind));
 }
 
 Result<std::unique_ptr<Matrix>> CpuMatrix::borrow_plain(const TensorView& source, MatrixKind kind) {
@@ -38,37 +72,65 @@ Result<std::unique_ptr<Matrix>> CpuMatrix::borrow_plain(const TensorView& source
                  fmt::format("a weight matrix has the shape {}; two axes are needed",
                              shape_text(source.shape)));
   }
-  const uint64_t rows = source.shape[0];
-  const uint64_t cols = source.shape[1];
-  if (!has_bytes(source.bytes.size(), rows, cols, dtype_bytes(source.dtype))) {
-    return wrong_size("elements", rows, cols, source.bytes.size());
-  }
-  const WeightView view{kind, rows, cols, source.bytes.data(), nullptr, nullptr};
+  RETURN_IF_ERROR(check_shape(source, kind));
+  WeightView view{};
+  view.kind = kind;
+  view.rows = source.shape[0];
+  view.cols = source.shape[1];
+  view.elements = source.bytes.data();
   return std::unique_ptr<Matrix>(new CpuMatrix(view, source.bytes.size()));
 }
 
-Result<std::unique_ptr<Matrix>> CpuMatrix::borrow_nvfp4(const QuantizedMatrixView& source) {
-  if (source.cols % kNvfp4BlockSize != 0) {
-    return Error(ErrorCode::kUnsupported,
-                 fmt::format("an NVFP4 matrix has {} columns; a multiple of {} is needed",
-                             source.cols, kNvfp4BlockSize));
-  }
-  const uint64_t blocks = source.cols / kNvfp4BlockSize;
-  if (!has_bytes(source.codes.size(), source.rows, blocks, kNvfp4BlockBytes)) {
-    return wrong_size("NVFP4 codes", source.rows, source.cols, source.codes.size());
-  }
-  if (!has_bytes(source.scales.size(), source.rows, blocks, 1)) {
-    return wrong_size("NVFP4 scales", source.rows, source.cols, source.scales.size());
-  }
-  const WeightView view{MatrixKind::kNvfp4,  source.rows,          source.cols,
-                        source.codes.data(), source.scales.data(), nullptr};
+std::unique_ptr<CpuMatrix> CpuMatrix::borrow_nvfp4(const QuantizedMatrixView& source) {
+  WeightView view{};
+  view.kind = MatrixKind::kNvfp4;
+  view.rows = source.rows;
+  view.cols = source.cols;
+  view.elements = source.codes.data();
+  view.scales = source.scales.data();
   std::unique_ptr<CpuMatrix> matrix(
       new CpuMatrix(view, source.codes.size() + source.scales.size()));
   for (size_t code = 0; code < 256; ++code) {
     matrix->scale_values_[code] = e4m3_to_f32(static_cast<uint8_t>(code)) * source.tensor_scale;
   }
   matrix->view_.scale_values = matrix->scale_values_.data();
-  return std::unique_ptr<Matrix>(std::move(matrix));
+  return matrix;
+}
+
+std::unique_ptr<CpuMatrix> CpuMatrix::borrow_fp8(const Fp8MatrixView& source) {
+  WeightView view{};
+  view.kind = MatrixKind::kFp8;
+  view.rows = source.rows;
+  view.cols = source.cols;
+  view.elements = source.codes.data();
+  view.row_scales = source.scales.data();
+  view.row_scale_step = source.scales.size() == 1 ? 0 : 1;
+  const uint64_t n_bytes = source.codes.size() + source.scales.size_bytes();
+  return std::unique_ptr<CpuMatrix>(new CpuMatrix(view, n_bytes));
+}
+
+std::unique_ptr<CpuMatrix> CpuMatrix::borrow_blocks(const BlockMatrixView& source,
+                                                    MatrixKind kind) {
+  WeightView view{};
+  view.kind = kind;
+  view.rows = source.rows;
+  view.cols = source.cols;
+  view.elements = source.bytes.data();
+  view.block_decoder = block_decoder(kind);
+  return std::unique_ptr<CpuMatrix>(new CpuMatrix(view, source.bytes.size()));
+}
+
+Result<std::unique_ptr<Matrix>> CpuMatrix::repack_nvfp4(const BlockMatrixView& source) {
+  try {
+    QuantizedMatrix repacked = canonical_nvfp4(source);
+    std::unique_ptr<CpuMatrix> matrix = borrow_nvfp4(repacked.view());
+    matrix->repacked_ = std::move(repacked);  // the buffers stay where they are
+    return std::unique_ptr<Matrix>(std::move(matrix));
+  } catch (const std::bad_alloc&) {
+    return Error(ErrorCode::kOutOfMemory,
+                 fmt::format("could not allocate {} bytes to repack a weight matrix [{}, {}]",
+                             source.bytes.size(), source.rows, source.cols));
+  }
 }
 
 }  // namespace nibble

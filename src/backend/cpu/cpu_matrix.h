@@ -1,4 +1,5 @@
-// The CPU's weight matrix: it borrows the source's bytes, at whatever address they lie.
+// The CPU's weight matrix: it borrows the source's bytes, at whatever address they lie. Only the
+// NVFP4 blocks of GGUF are repacked.
 #pragma once
 
 #include <array>
@@ -11,7 +12,8 @@ namespace nibble {
 
 class CpuMatrix : public Matrix {
  public:
-  /// Errors: kUnsupported (element type, rank, NVFP4 columns), kMismatch (bytes against shape).
+  /// Errors: kUnsupported (element type, rank, columns that are not whole blocks), kMismatch (bytes
+  /// against shape), kOutOfMemory.
   static Result<std::unique_ptr<Matrix>> borrow(const MatrixSource& source);
 
   const WeightView& view() const { return view_; }
@@ -20,10 +22,14 @@ class CpuMatrix : public Matrix {
   CpuMatrix(const WeightView& view, uint64_t n_bytes)
       : Matrix(view.rows, view.cols, n_bytes), view_(view) {}
   static Result<std::unique_ptr<Matrix>> borrow_plain(const TensorView& source, MatrixKind kind);
-  static Result<std::unique_ptr<Matrix>> borrow_nvfp4(const QuantizedMatrixView& source);
+  static std::unique_ptr<CpuMatrix> borrow_nvfp4(const QuantizedMatrixView& source);
+  static std::unique_ptr<CpuMatrix> borrow_fp8(const Fp8MatrixView& source);
+  static std::unique_ptr<CpuMatrix> borrow_blocks(const BlockMatrixView& source, MatrixKind kind);
+  static Result<std::unique_ptr<Matrix>> repack_nvfp4(const BlockMatrixView& source);
 
   WeightView view_;
   std::array<float, 256> scale_values_{};
+  QuantizedMatrix repacked_;
 };
 
 }  // namespace nibble

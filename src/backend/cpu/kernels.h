@@ -19,14 +19,24 @@ struct Range {
   size_t end;
 };
 
+/// How blocks of one kind become values.
+struct BlockDecoder {
+  size_t n_values;  ///< divides 256
+  size_t n_bytes;
+  void (*decode)(const uint8_t* block, float* values);
+};
+
 /// A weight matrix as kernels read it. Elements may lie at any address.
 struct WeightView {
   MatrixKind kind;
   size_t rows;
   size_t cols;
-  const void* elements;       ///< [rows, cols] of the kind; NVFP4: codes [rows, cols / 2]
-  const uint8_t* scales;      ///< NVFP4: [rows, cols / 16]
-  const float* scale_values;  ///< NVFP4: [256], the factor that each scale code stands for
+  const void* elements;               ///< [rows, cols] of the kind; NVFP4: codes [rows, cols / 2]
+  const uint8_t* scales;              ///< NVFP4: [rows, cols / 16]
+  const float* scale_values;          ///< NVFP4: [256], the factor that each scale code stands for
+  const float* row_scales;            ///< FP8: the scale of row r stands at r * row_scale_step
+  size_t row_scale_step;              ///< 0 or 1
+  const BlockDecoder* block_decoder;  ///< blocks of GGUF
 };
 
 /// Where a product goes: out[t * stride + r] = or +=.

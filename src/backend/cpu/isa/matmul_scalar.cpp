@@ -3,6 +3,7 @@
 #include "backend/cpu/isa/scalar.h"
 #include "core/bytes.h"
 #include "numbers/bf16.h"
+#include "numbers/e4m3.h"
 #include "numbers/nvfp4.h"
 
 namespace nibble::scalar {
@@ -48,8 +49,23 @@ void decode_row(const WeightView& weight, size_t row, float* out) {
             e2m1_to_f32(code) * weight.scale_values[weight.scales[(first + c) / kNvfp4BlockSize]];
       }
       break;
-    default:
+    case MatrixKind::kFp8: {
+      const float scale = weight.row_scales[row * weight.row_scale_step];
+      for (size_t c = 0; c < weight.cols; ++c) out[c] = e4m3_to_f32(bytes[first + c]) * scale;
       break;
+    }
+    case MatrixKind::kQ4_0:
+    case MatrixKind::kQ8_0:
+    case MatrixKind::kQ4K:
+    case MatrixKind::kQ5K:
+    case MatrixKind::kQ6K: {
+      const BlockDecoder& blocks = *weight.block_decoder;
+      const uint8_t* block = bytes + first / blocks.n_values * blocks.n_bytes;
+      for (size_t c = 0; c < weight.cols; c += blocks.n_values, block += blocks.n_bytes) {
+        blocks.decode(block, out + c);
+      }
+      break;
+    }
   }
 }
 

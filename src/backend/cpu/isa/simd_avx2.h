@@ -71,6 +71,16 @@ struct Avx2 {
   static V load_f16(const uint8_t* p) {
     return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
   }
+  /// Eight E4M3 codes, divided by kE4m3Factor: their exponent fits into that of a half, whose bias
+  /// is larger by eight. NaN codes give finite numbers: they are refused when a model is loaded.
+  static constexpr float kE4m3Factor = 256.0f;
+  static V load_e4m3(const uint8_t* p) {
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+    const __m128i words = _mm_unpacklo_epi8(_mm_setzero_si128(), bytes);
+    // The shift copies the sign into the exponent's top bit, which the mask clears.
+    const __m128i mask = _mm_set1_epi16(static_cast<short>(0xbf80));
+    return _mm256_cvtph_ps(_mm_and_si128(_mm_srai_epi16(words, 1), mask));
+  }
   /// Eight E2M1 codes, the even ones in the low nibbles: magnitudes from a register, then the sign.
   static V load_e2m1(const uint8_t* p) {
     const V table = _mm256_setr_ps(0.0f, 0.5f, 1.0f, 1.5f, 2.0f, 3.0f, 4.0f, 6.0f);

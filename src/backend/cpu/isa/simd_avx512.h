@@ -71,6 +71,17 @@ struct Avx512 {
   static V load_f16(const uint8_t* p) {
     return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   }
+  /// Sixteen E4M3 codes, divided by kE4m3Factor: their exponent fits into that of a half, whose
+  /// bias is larger by eight. NaN codes give finite numbers: they are refused when a model is
+  /// loaded.
+  static constexpr float kE4m3Factor = 256.0f;
+  static V load_e4m3(const uint8_t* p) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    const __m256i words = _mm256_slli_epi16(_mm256_cvtepu8_epi16(bytes), 8);
+    // The shift copies the sign into the exponent's top bit, which the mask clears.
+    const __m256i mask = _mm256_set1_epi16(static_cast<short>(0xbf80));
+    return _mm512_cvtph_ps(_mm256_and_si256(_mm256_srai_epi16(words, 1), mask));
+  }
   /// Sixteen E2M1 codes, the even ones in the low nibbles: one look-up in a register.
   static V load_e2m1(const uint8_t* p) {
     const V table = _mm512_setr_ps(0.0f, 0.5f, 1.0f, 1.5f, 2.0f, 3.0f, 4.0f, 6.0f, -0.0f, -0.5f,

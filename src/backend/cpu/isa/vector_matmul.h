@@ -3,7 +3,8 @@
 // Few tokens (gemv): the weights are read once, where they lie. A group of weight rows goes along
 // the columns together: one vector of each row is decoded, multiplied with the same columns of up
 // to six tokens, and summed per (row, token) in registers. The sums across lanes come last. Up to
-// twelve tokens two such passes are faster than decoding panels.
+// twelve tokens two such passes are faster than decoding panels. Blocks of GGUF are decoded 256
+// columns at a time into L1 first.
 //
 // Many tokens (gemm): tokens were packed as [tile of kRows tokens][column][token in tile]. A range
 // of weight rows is decoded, in slices of kSliceCols columns, into panels [column][2 L rows], and
@@ -18,63 +19,14 @@
 #pragma once
 
 #include "backend/cpu/isa/vector_tile.h"
+#include "backend/cpu/isa/vector_weight_row.h"
 #include "backend/cpu/kernels.h"
 
 namespace nibble {
 
-/// One weight row as vectors, for one kind.
-template <class S, MatrixKind kKind>
-struct WeightRow {
-  using V = typename S::V;
-  const uint8_t* elements;
-  const uint8_t* scales = nullptr;
-  const float* scale_values = nullptr;
-
-  WeightRow(const WeightView& weight, size_t row) {
-    const auto* bytes = static_cast<const uint8_t*>(weight.elements);
-    if constexpr (kKind == MatrixKind::kNvfp4) {
-      elements = bytes + row * weight.cols / 2;
-      scales = weight.scales + row * weight.cols / 16;
-      scale_values = weight.scale_values;
-    } else {
-      elements = bytes + row * weight.cols * kElementBytes;
-    }
-  }
-
-  /// Columns c to c + L; c is a multiple of L.
-  V load(size_t c) const {
-    if constexpr (kKind == MatrixKind::kF32) return S::load_f32(elements + 4 * c);
-    if constexpr (kKind == MatrixKind::kBF16) return S::load_bf16(elements + 2 * c);
-    if constexpr (kKind == MatrixKind::kF16) return S::load_f16(elements + 2 * c);
-    if constexpr (kKind == MatrixKind::kNvfp4) {
-      return S::mul(S::load_e2m1(elements + c / 2), S::set1(scale_values[scales[c / 16]]));
-    }
-  }
-
-  /// One column, by way of a vector whose other lanes are copies of it or zero.
-  float element(size_t c) const {
-    if constexpr (kKind == MatrixKind::kNvfp4) {
-      float values[S::kLanes];
-      S::store(values, load(c / S::kLanes * S::kLanes));
-      return values[c % S::kLanes];
-    } else {
-      alignas(64) uint8_t copy[S::kLanes * 4] = {};
-      for (size_t i = 0; i < kElementBytes; ++i) copy[i] = elements[c * kElementBytes + i];
-      float values[S::kLanes];
-      S::store(values, WeightRow(copy).load(0));
-      return values[0];
-    }
-  }
-
- private:
-  static constexpr size_t kElementBytes = kKind == MatrixKind::kF32 ? 4 : 2;
-  explicit WeightRow(const uint8_t* bytes) : elements(bytes) {}
-};
-
-template <class S, MatrixKind kKind>
+template <class S, class Row>
 struct VectorMatmul {
   using V = typename S::V;
-  using Row = WeightRow<S, kKind>;
   using RegisterTile = Tile<S>;
 
   static constexpr size_t kGroupTokens = 6;
@@ -118,17 +70,10 @@ struct VectorMatmul {
   }
 
   static void decode_row(const WeightView& weight, size_t row, float* out) {
-    decode_piece(Row(weight, row), 0, weight.cols, out);
+    Row(weight, row).decode(0, weight.cols, out);
   }
 
  private:
-  // Columns [first, first + n) of a row; first is a multiple of the lanes.
-  static void decode_piece(const Row& row, size_t first, size_t n, float* out) {
-    size_t c = 0;
-    for (; c + S::kLanes <= n; c += S::kLanes) S::store(out + c, row.load(first + c));
-    for (; c < n; ++c) out[c] = row.element(first + c);
-  }
-
   static void gemv_tokens(const WeightView& weight, Range rows, const float* x, size_t n_tokens,
                           const ProductOut& out) {
     if (n_tokens == 1) return gemv_rows<8, 1>(weight, rows, x, out);
@@ -150,33 +95,56 @@ struct VectorMatmul {
   template <size_t kRows, size_t kTokens>
   static void gemv_group(const WeightView& weight, size_t first, const float* x,
                          const ProductOut& out) {
-    const size_t cols = weight.cols;
-    const Row row0(weight, first);
     V sums[kRows][kTokens];
 #pragma GCC unroll 8
     for (size_t r = 0; r < kRows; ++r) {
 #pragma GCC unroll 8
       for (size_t t = 0; t < kTokens; ++t) sums[r][t] = S::zero();
     }
-    size_t c = 0;
-    for (; c + S::kLanes <= cols; c += S::kLanes) {
+    if constexpr (Row::kInRegisters) {
+      const size_t n_vectors = weight.cols / S::kLanes;
+      add_products<kRows, kTokens>(
+          n_vectors, x, weight.cols,
+          [&](size_t r, size_t c) { return Row(weight, first + r).load(c); }, sums);
+    } else {
+      alignas(64) float strips[kRows][kSliceCols];
+      for (size_t begin = 0; begin < weight.cols; begin += kSliceCols) {
+        const size_t left = weight.cols - begin;
+        const size_t n_cols = left < kSliceCols ? left : kSliceCols;  // whole vectors: whole blocks
+        for (size_t r = 0; r < kRows; ++r) Row(weight, first + r).decode(begin, n_cols, strips[r]);
+        add_products<kRows, kTokens>(
+            n_cols / S::kLanes, x + begin, weight.cols,
+            [&](size_t r, size_t c) { return S::load(strips[r] + c); }, sums);
+      }
+    }
+    for (size_t r = 0; r < kRows; ++r) {
+      for (size_t t = 0; t < kTokens; ++t) {
+        float sum = S::sum(sums[r][t]);
+        if constexpr (Row::kInRegisters) {
+          const Row row(weight, first + r);
+          for (size_t i = weight.cols / S::kLanes * S::kLanes; i < weight.cols; ++i) {
+            sum += row.element(i) * x[t * weight.cols + i];
+          }
+        }
+        float& place = out.data[t * out.stride + first + r];
+        place = out.accumulate ? place + sum : sum;
+      }
+    }
+  }
+
+  // sums[r][t] += the products of n_vectors vectors of columns; load(r, c) gives the weights.
+  template <size_t kRows, size_t kTokens, class Load>
+  static void add_products(size_t n_vectors, const float* x, size_t cols, const Load& load,
+                           V (&sums)[kRows][kTokens]) {
+    for (size_t c = 0; c < n_vectors * S::kLanes; c += S::kLanes) {
       V tokens[kTokens];
 #pragma GCC unroll 8
       for (size_t t = 0; t < kTokens; ++t) tokens[t] = S::load(x + t * cols + c);
 #pragma GCC unroll 8
       for (size_t r = 0; r < kRows; ++r) {
-        const V w = Row(weight, first + r).load(c);
+        const V w = load(r, c);
 #pragma GCC unroll 8
         for (size_t t = 0; t < kTokens; ++t) sums[r][t] = S::fma(w, tokens[t], sums[r][t]);
-      }
-    }
-    for (size_t r = 0; r < kRows; ++r) {
-      const Row row(weight, first + r);
-      for (size_t t = 0; t < kTokens; ++t) {
-        float sum = S::sum(sums[r][t]);
-        for (size_t i = c; i < cols; ++i) sum += row.element(i) * x[t * cols + i];
-        float& place = out.data[t * out.stride + first + r];
-        place = out.accumulate ? place + sum : sum;
       }
     }
   }
@@ -193,7 +161,7 @@ struct VectorMatmul {
         const size_t begin = r + half < rows.end ? r + half : rows.end;
         const size_t n = rows.end - begin < S::kLanes ? rows.end - begin : S::kLanes;
         for (size_t i = 0; i < n; ++i) {
-          decode_piece(Row(weight, begin + i), first, n_cols, work.strip + i * kStripStride);
+          Row(weight, begin + i).decode(first, n_cols, work.strip + i * kStripStride);
         }
         RegisterTile::transpose_floats(n, n_cols, S::kLanes, {work.strip, kStripStride},
                                        panel + half, kCols);
@@ -242,15 +210,21 @@ struct MatmulEntries {
   static void by_kind(MatrixKind kind, const Call& call) {
     switch (kind) {
       case MatrixKind::kF32:
-        return call(VectorMatmul<S, MatrixKind::kF32>{});
+        return call(VectorMatmul<S, WeightRow<S, MatrixKind::kF32>>{});
       case MatrixKind::kBF16:
-        return call(VectorMatmul<S, MatrixKind::kBF16>{});
+        return call(VectorMatmul<S, WeightRow<S, MatrixKind::kBF16>>{});
       case MatrixKind::kF16:
-        return call(VectorMatmul<S, MatrixKind::kF16>{});
+        return call(VectorMatmul<S, WeightRow<S, MatrixKind::kF16>>{});
       case MatrixKind::kNvfp4:
-        return call(VectorMatmul<S, MatrixKind::kNvfp4>{});
-      default:
-        return;
+        return call(VectorMatmul<S, WeightRow<S, MatrixKind::kNvfp4>>{});
+      case MatrixKind::kFp8:
+        return call(VectorMatmul<S, WeightRow<S, MatrixKind::kFp8>>{});
+      case MatrixKind::kQ4_0:
+      case MatrixKind::kQ8_0:
+      case MatrixKind::kQ4K:
+      case MatrixKind::kQ5K:
+      case MatrixKind::kQ6K:
+        return call(VectorMatmul<S, BlockRow<S>>{});
     }
   }
 
@@ -284,7 +258,7 @@ struct MatmulEntries {
   }
 
   static constexpr MatmulKernels table() {
-    using Any = VectorMatmul<S, MatrixKind::kF32>;
+    using Any = VectorMatmul<S, BlockRow<S>>;
     return {Any::kMaxGemvTokens, gemv,        Tile<S>::kRows, Tile<S>::kCols, Any::kMaxRows,
             Any::kScratchFloats, pack_tokens, gemm,           decode_row};
   }
