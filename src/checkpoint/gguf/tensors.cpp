@@ -107,6 +107,8 @@ class TensorReader {
 
   MatrixSource source(const GgufTensor& tensor, const Shape& shape) const;
   bool read_scales(const GgufTensor& tensor, size_t n_scales, std::vector<float>& scales);
+  bool read_input_scales(const GgufTensor& tensor, size_t n_scales,
+                         std::vector<std::optional<float>>& scales);
   bool is_scale(const GgufTensor& tensor) const;
   void problem(const GgufTensor& tensor, std::string_view what) {
     problems_.add(fmt::format("{} {} {}", tensor.name, shape_text(tensor.shape), what));
@@ -274,6 +276,28 @@ bool TensorReader::read_scales(const GgufTensor& tensor, size_t n_scales,
   return true;
 }
 
+// The static activation scales beside a weight of NVFP4, or none. False after a problem.
+bool TensorReader::read_input_scales(const GgufTensor& tensor, size_t n_scales,
+                                     std::vector<std::optional<float>>& scales) {
+  scales.assign(n_scales, std::nullopt);
+  const auto at = stored_.find(gguf_input_scale_name(tensor.name));
+  if (at == stored_.end() || tensor.type != GgufType::kNvfp4) return true;
+  const GgufTensor& stored = *at->second.tensor;
+  if (stored.type != GgufType::kF32 || n_elements(stored.shape) != uint64_t{n_scales}) {
+    problem(stored, fmt::format("should be {} F32 scales for {}", n_scales, tensor.name));
+    return false;
+  }
+  for (size_t i = 0; i < n_scales; ++i) {
+    const auto scale = load_le<float>(bytes(stored).data() + i * sizeof(float));
+    if (!std::isfinite(scale) || scale <= 0.0f) {
+      problem(stored, fmt::format("holds {}; expected a finite number above 0", scale));
+      return false;
+    }
+    scales[i] = scale;
+  }
+  return true;
+}
+
 GgufCanonicalTensor TensorReader::described(const GgufTensor& tensor, std::string name) const {
   const ElementType& type = element_type(tensor.type);
   GgufCanonicalTensor described;
@@ -297,8 +321,12 @@ void TensorReader::add_whole(const GgufTensor& tensor, std::string name,
   if (must_decode(tensor, placed)) return add_decoded(tensor, std::move(whole), values);
   whole.source = source(tensor, whole.info.shape);
   std::vector<float> scales;
-  if (!read_scales(tensor, 1, scales)) return;
-  if (auto* blocks = std::get_if<BlockMatrixView>(&whole.source)) blocks->tensor_scale = scales[0];
+  std::vector<std::optional<float>> input_scales;
+  if (!read_scales(tensor, 1, scales) || !read_input_scales(tensor, 1, input_scales)) return;
+  if (auto* blocks = std::get_if<BlockMatrixView>(&whole.source)) {
+    blocks->tensor_scale = scales[0];
+    blocks->input_scale = input_scales[0];
+  }
   tensors_.push_back(std::move(whole));
 }
 
@@ -336,7 +364,11 @@ void TensorReader::add_pieces(const GgufTensor& tensor, const std::vector<Piece>
     return problem(tensor, fmt::format("should have {} rows", n_rows));
   }
   std::vector<float> scales;
-  if (!read_scales(tensor, n_scales, scales)) return;
+  std::vector<std::optional<float>> input_scales;
+  if (!read_scales(tensor, n_scales, scales) ||
+      !read_input_scales(tensor, n_scales, input_scales)) {
+    return;
+  }
   uint64_t first_row = 0;
   const uint64_t row_bytes = tensor.n_bytes / n_rows;
   tensors_.reserve(tensors_.size() + pieces.size());
@@ -348,6 +380,7 @@ void TensorReader::add_pieces(const GgufTensor& tensor, const std::vector<Piece>
     part.source = slice_rows(whole, first_row, piece.n_rows);
     if (auto* blocks = std::get_if<BlockMatrixView>(&part.source)) {
       blocks->tensor_scale = scales[piece.scale];
+      blocks->input_scale = input_scales[piece.scale];
     }
     tensors_.push_back(std::move(part));
     first_row += piece.n_rows;
