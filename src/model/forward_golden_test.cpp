@@ -273,23 +273,5 @@ TEST_P(ForwardGoldenTest, ExportsOfOtherTools) {
 INSTANTIATE_TEST_SUITE_P(Cpu, ForwardGoldenTest,
                          testing::ValuesIn(test::supported_implementations()));
 
-TEST(MixtureOfExperts, AnswersThatItIsNotSupportedYet) {
-  for (const std::string member : {"moe", "moe-unfused"}) {
-    const std::string folder = test::golden_path("micro/" + member);
-    REQUIRE_GOLDEN(folder);
-    const test::TemporaryFolder copy;
-    test::link_without_golden(folder, copy.path());
-    const auto checkpoint = Checkpoint::open(copy.path()).value();
-    const auto config = parse_model_config(checkpoint->config(), "config.json").value();
-    const Status tensors = check_tensors(*checkpoint, config);
-    EXPECT_TRUE(tensors.has_value()) << tensors.error().message;
-    const auto backend = make_cpu_backend({}).value();
-    const auto model = load_model(checkpoint, *backend);
-    ASSERT_FALSE(model.has_value());
-    EXPECT_EQ(model.error().code, ErrorCode::kUnsupported);
-    EXPECT_NE(model.error().message.find("not supported yet"), std::string::npos);
-  }
-}
-
 }  // namespace
 }  // namespace nibble

@@ -152,20 +152,6 @@ TEST_F(LoadTest, RefusesStatesLargerThanMemory) {
   }
 }
 
-TEST_F(LoadTest, RefusesMixtureOfExpertsWhenRun) {
-  edit_.config["architectures"] = {"Qwen3_5MoeForConditionalGeneration"};
-  edit_.config["model_type"] = "qwen3_5_moe";
-  for (const char* field : {"num_experts", "num_experts_per_tok", "moe_intermediate_size",
-                            "shared_expert_intermediate_size"}) {
-    edit_.config["text_config"][field] = 16;
-  }
-  const auto model = load();
-  ASSERT_FALSE(model.has_value());
-  EXPECT_EQ(model.error().code, ErrorCode::kUnsupported);
-  EXPECT_NE(model.error().message.find("mixture-of-experts"), std::string::npos);
-  EXPECT_NE(model.error().message.find("not supported yet"), std::string::npos);
-}
-
 TEST_F(LoadTest, ReportsProgressInBytes) {
   edit_.write(folder_.path());
   const auto checkpoint = Checkpoint::open(folder_.path()).value();

@@ -11,8 +11,8 @@ namespace {
 constexpr Architecture kArchitectures[] = {
     {"Qwen3_5ForConditionalGeneration", "qwen3_5", false, qwen3_5::load},
     {"Qwen3_5ForCausalLM", "qwen3_5_text", false, qwen3_5::load},
-    {"Qwen3_5MoeForConditionalGeneration", "qwen3_5_moe", true, nullptr},
-    {"Qwen3_5MoeForCausalLM", "qwen3_5_moe_text", true, nullptr},
+    {"Qwen3_5MoeForConditionalGeneration", "qwen3_5_moe", true, qwen3_5::load},
+    {"Qwen3_5MoeForCausalLM", "qwen3_5_moe_text", true, qwen3_5::load},
 };
 
 }  // namespace
@@ -39,13 +39,6 @@ Result<std::unique_ptr<Model>> load_model(std::shared_ptr<const Checkpoint> chec
   ASSIGN_OR_RETURN(ModelConfig config, parse_model_config(checkpoint->config(), subject));
   for (const Architecture& row : kArchitectures) {
     if (row.class_name != config.architecture) continue;
-    if (row.load == nullptr) {
-      return Error(ErrorCode::kUnsupported,
-                   fmt::format("{} is a mixture-of-experts model, which is not supported yet when "
-                               "run; it can be inspected and quantized",
-                               config.architecture),
-                   subject);
-    }
     RETURN_IF_ERROR(check_tensors(*checkpoint, config));
     return row.load(std::move(checkpoint), std::move(config), backend, options, progress);
   }

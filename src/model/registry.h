@@ -19,7 +19,7 @@ struct Architecture {
   std::string_view class_name;
   std::string_view model_type;  ///< what names the class where `architectures` is absent
   bool is_mixture_of_experts;
-  Load load;  ///< nullptr: read, inspected and quantized, but not run
+  Load load;
 };
 
 /// All rows.

@@ -21,7 +21,7 @@ class TableBuilder {
     table_.push_back({std::move(name), std::move(shape), role, -1, false, {}});
   }
 
-  void add_layer(int64_t layer, ExpertLayout experts) {
+  void add_layer(int64_t layer) {
     layer_ = layer;
     const uint64_t hidden = size(c_.hidden_size);
     add("input_layernorm.weight", {hidden}, TensorRole::kNorm);
@@ -36,7 +36,7 @@ class TableBuilder {
     if (c_.n_experts == 0) {
       add_mlp("mlp", c_.intermediate_size, TensorRole::kMlpInput, TensorRole::kMlpOutput);
     } else {
-      add_experts(experts);
+      add_experts();
     }
   }
 
@@ -99,19 +99,12 @@ class TableBuilder {
     add_linear(module + ".down_proj", c_.hidden_size, inner, output);
   }
 
-  void add_experts(ExpertLayout layout) {
+  void add_experts() {
     const uint64_t hidden = size(c_.hidden_size);
-    const uint64_t n = size(c_.n_experts);
-    const uint64_t inner = size(c_.expert_intermediate_size);
-    add("mlp.gate.weight", {n, hidden}, TensorRole::kRouter);
-    if (layout == ExpertLayout::kFused) {
-      add("mlp.experts.gate_up_proj", {n, 2 * inner, hidden}, TensorRole::kExpertInput);
-      add("mlp.experts.down_proj", {n, hidden, inner}, TensorRole::kExpertOutput);
-    } else {
-      for (int64_t i = 0; i < c_.n_experts; ++i) {
-        add_mlp(fmt::format("mlp.experts.{}", i), c_.expert_intermediate_size,
-                TensorRole::kExpertInput, TensorRole::kExpertOutput);
-      }
+    add("mlp.gate.weight", {size(c_.n_experts), hidden}, TensorRole::kRouter);
+    for (int64_t i = 0; i < c_.n_experts; ++i) {
+      add_mlp(fmt::format("mlp.experts.{}", i), c_.expert_intermediate_size,
+              TensorRole::kExpertInput, TensorRole::kExpertOutput);
     }
     add_mlp("mlp.shared_expert", c_.shared_expert_intermediate_size, TensorRole::kMlpInput,
             TensorRole::kMlpOutput);
@@ -185,23 +178,17 @@ std::string_view role_name(TensorRole role) {
   CHECK(false);
 }
 
-std::vector<TensorSpec> tensor_table(const ModelConfig& config, ExpertLayout experts) {
+std::vector<TensorSpec> tensor_table(const ModelConfig& config) {
   const Shape embedding = {static_cast<uint64_t>(config.vocab_size),
                            static_cast<uint64_t>(config.hidden_size)};
   TableBuilder builder(config);
   builder.add_outside("embed_tokens.weight", embedding, TensorRole::kEmbedding);
-  for (int64_t layer = 0; layer < config.n_layers; ++layer) builder.add_layer(layer, experts);
+  for (int64_t layer = 0; layer < config.n_layers; ++layer) builder.add_layer(layer);
   builder.add_outside("norm.weight", {static_cast<uint64_t>(config.hidden_size)},
                       TensorRole::kNorm);
   std::vector<TensorSpec> table = builder.take();
   if (!config.tie_word_embeddings) table.push_back(head_spec(config));
   return table;
-}
-
-ExpertLayout expert_layout(const Checkpoint& checkpoint, const ModelConfig& config) {
-  if (config.n_experts == 0) return ExpertLayout::kFused;
-  const bool is_unfused = checkpoint.find("layers.0.mlp.experts.0.down_proj.weight") != nullptr;
-  return is_unfused ? ExpertLayout::kUnfused : ExpertLayout::kFused;
 }
 
 struct TensorRoles::Impl {
@@ -217,7 +204,6 @@ struct TensorRoles::Impl {
 
 TensorRoles::TensorRoles(const ModelConfig& config) : impl_(std::make_unique<Impl>()) {
   impl_->add(tensor_table(config));
-  if (config.n_experts > 0) impl_->add(tensor_table(config, ExpertLayout::kUnfused));
   impl_->add({head_spec(config)});
 }
 
@@ -236,7 +222,7 @@ std::optional<TensorRole> TensorRoles::role_of(std::string_view name) const {
 Status check_tensors(const Checkpoint& checkpoint, const ModelConfig& config) {
   std::vector<std::string> problems;
   std::unordered_set<std::string> known = {"lm_head.weight"};
-  std::vector<TensorSpec> table = tensor_table(config, expert_layout(checkpoint, config));
+  std::vector<TensorSpec> table = tensor_table(config);
   if (config.tie_word_embeddings && checkpoint.find("lm_head.weight") != nullptr) {
     table.push_back(head_spec(config));
   }

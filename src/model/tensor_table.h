@@ -48,22 +48,12 @@ struct TensorSpec {
                             ///< empty for none
 };
 
-/// How a mixture-of-experts checkpoint keeps its experts.
-enum class ExpertLayout : uint8_t {
-  kFused,    ///< one tensor of rank 3 for all experts of a layer; not is_linear
-  kUnfused,  ///< matrices per expert
-};
+/// The text model's tensors, in layer order, experts as matrices of their own. Vision and MTP
+/// tensors are not listed, nor is the head of a model whose embedding serves as head.
+std::vector<TensorSpec> tensor_table(const ModelConfig& config);
 
-/// The text model's tensors, in layer order. Vision and MTP tensors are not listed, nor is the head
-/// of a model whose embedding serves as head.
-std::vector<TensorSpec> tensor_table(const ModelConfig& config,
-                                     ExpertLayout experts = ExpertLayout::kFused);
-
-/// The layout that the checkpoint's own names show; kFused for dense models.
-ExpertLayout expert_layout(const Checkpoint& checkpoint, const ModelConfig& config);
-
-/// Role of any tensor of a checkpoint: by the table (experts in either layout, and a head that a
-/// tied checkpoint stores all the same), or kMtp / kVision / kCacheScale by its canonical name.
+/// Role of any tensor of a checkpoint: by the table (and of a head that a tied checkpoint stores
+/// all the same), or kMtp / kVision / kCacheScale by its canonical name.
 /// Nothing for tensors that the model does not know.
 class TensorRoles {
  public:

@@ -70,26 +70,27 @@ TEST(TensorTable, AddsUpToThePublishedSizes) {
   EXPECT_EQ(n_linear, 6'918'504'448u);
 }
 
-TEST(TensorTable, ListsExpertsInBothLayouts) {
+TEST(TensorTable, ListsExpertsAsMatrices) {
   ModelConfig config = nano_config();
+  const size_t n_dense = tensor_table(config).size();
   config.n_experts = 8;
   config.n_experts_per_token = 2;
   config.expert_intermediate_size = 32;
   config.shared_expert_intermediate_size = 48;
-  const auto fused = tensor_table(config, ExpertLayout::kFused);
-  const auto unfused = tensor_table(config, ExpertLayout::kUnfused);
-  EXPECT_EQ(unfused.size() - fused.size(), 8u * (8 * 3 - 2));
+  // The router, the experts, the shared expert and its gate instead of an MLP in each of 8 layers.
+  EXPECT_EQ(tensor_table(config).size() - n_dense, 8u * (1 + 8 * 3 + 3 + 1 - 3));
   const TensorRoles roles(config);
-  const TensorSpec* stack = roles.find("layers.1.mlp.experts.gate_up_proj");
-  ASSERT_NE(stack, nullptr);
-  EXPECT_EQ(stack->shape, (Shape{8, 64, 256}));
-  EXPECT_FALSE(stack->is_linear);
+  EXPECT_EQ(roles.find("layers.1.mlp.experts.gate_up_proj"), nullptr);
   const TensorSpec* one = roles.find("layers.1.mlp.experts.7.up_proj.weight");
   ASSERT_NE(one, nullptr);
   EXPECT_TRUE(one->is_linear);
   EXPECT_EQ(one->role, TensorRole::kExpertInput);
+  EXPECT_EQ(one->shape, (Shape{32, 256}));
   EXPECT_EQ(one->fused_group, "layers.1.mlp.experts.7.gate_up");
+  EXPECT_EQ(roles.find("layers.1.mlp.shared_expert.up_proj.weight")->fused_group,
+            "layers.1.mlp.shared_expert.gate_up");
   EXPECT_EQ(roles.role_of("layers.1.mlp.gate.weight"), TensorRole::kRouter);
+  EXPECT_EQ(roles.role_of("layers.1.mlp.shared_expert_gate.weight"), TensorRole::kRouter);
   EXPECT_EQ(roles.find("layers.1.mlp.gate_proj.weight"), nullptr);
 }
 

@@ -5,8 +5,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <vector>
 
+#include "model/qwen3_5/experts.h"
+#include "model/qwen3_5/pass.h"
 #include "model/qwen3_5/state.h"
 
 namespace nibble::qwen3_5 {
@@ -14,37 +15,6 @@ namespace {
 
 // The reference adds this inside the root when it normalizes q and k, whatever rms_norm_eps is.
 constexpr float kDeltaRuleEps = 1e-6f;
-
-// The sizes of a model and of one batch, and the way to the tap.
-struct Pass {
-  Pass(const ForwardContext& context, const Batch& b, Tap* t)
-      : backend(context.backend), config(context.config), batch(b), tap(t) {}
-
-  static size_t n(int64_t size) { return static_cast<size_t>(size); }
-
-  // Shows rows of `n_cols` values that stand `stride` apart.
-  void see(std::string_view point, size_t layer, ConstRows rows, size_t n_cols) const {
-    const auto layer_id = static_cast<int64_t>(layer);
-    if (tap == nullptr || !tap->wants(point, layer_id)) return;
-    std::vector<float> values(rows.n_rows * rows.stride - (rows.stride - n_cols));
-    backend.synchronize();
-    backend.download(rows.data, values.size() * sizeof(float), values.data());
-    for (size_t r = 1; r < rows.n_rows && rows.stride != n_cols; ++r) {
-      std::copy_n(values.data() + r * rows.stride, n_cols, values.data() + r * n_cols);
-    }
-    tap->see(point, layer_id, {values.data(), rows.n_rows * n_cols}, rows.n_rows, n_cols);
-  }
-  void see(std::string_view point, size_t layer, const float* rows, size_t n_cols) const {
-    see(point, layer, {rows, n_rows, n_cols}, n_cols);
-  }
-
-  Backend& backend;
-  const ModelConfig& config;
-  const Batch& batch;
-  Tap* tap;
-  const size_t n_rows = batch.tokens.size();
-  const size_t hidden = n(config.hidden_size);
-};
 
 // x += W_out gated_norm(delta_rule(conv(W_qkv h), gates(W_a h, W_b h)), W_z h)
 void delta_net(const Pass& pass, const DeltaNetWeights& w, const Scratch& s, size_t layer) {
@@ -173,7 +143,7 @@ void attention(const Pass& pass, const AttentionWeights& w, const float* inv_fre
 }
 
 // x += W_down (silu(W_gate h) * (W_up h))
-void mlp(const Pass& pass, const LayerWeights& w, const Scratch& s, size_t layer) {
+void mlp(const Pass& pass, const MlpWeights& w, const Scratch& s, size_t layer) {
   const size_t inner = Pass::n(pass.config.intermediate_size);
   const Projection inputs[] = {{w.gate_proj.get(), s.gate}, {w.up_proj.get(), s.up}};
   pass.see("mlp.in", layer, s.h, pass.hidden);
@@ -216,7 +186,7 @@ void head(const Pass& pass, const Weights& w, const Scratch& s, std::span<float>
 }  // namespace
 
 void forward(const ForwardContext& context, const Batch& batch, std::span<float> logits, Tap* tap) {
-  const Pass pass(context, batch, tap);
+  const Pass pass(context.backend, context.config, batch, tap);
   const Weights& weights = context.weights;
   const Scratch& s = context.scratch;
   const float eps = pass.config.rms_norm_eps;
@@ -234,7 +204,11 @@ void forward(const ForwardContext& context, const Batch& batch, std::span<float>
       attention(pass, *layer.attention, weights.inv_freq.f32(), s, i);
     }
     pass.backend.rms_norm(x, layer.post_attention_norm.f32(), pass.hidden, eps, h);
-    mlp(pass, layer, s, i);
+    if (layer.experts) {
+      experts(pass, *layer.experts, s, i);
+    } else {
+      mlp(pass, *layer.mlp, s, i);
+    }
     pass.see("layer", i, s.x, pass.hidden);
   }
   show_head_input(pass, weights, s);

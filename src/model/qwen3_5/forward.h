@@ -27,6 +27,9 @@ struct ForwardContext {
 ///   "self_attn.in", ".q_proj", ".k_proj", ".v_proj", ".q_norm" and ".k_norm" (a row per token and
 ///   head), ".q_rope" (likewise), ".o_proj.in"
 ///   "mlp.in", ".gate_proj", ".up_proj", ".down_proj.in"
+///   with experts instead: "mlp.in", ".router.logits", ".router.weights", ".router.experts" (their
+///   numbers, as floats), ".experts.down_proj.in" (a row per token and chosen expert, grouped by
+///   expert), ".shared_expert.down_proj.in"
 /// The names that end in "in" are what the matrices multiply.
 void forward(const ForwardContext& context, const Batch& batch, std::span<float> logits, Tap* tap);
 

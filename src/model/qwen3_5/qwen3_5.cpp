@@ -16,9 +16,9 @@ Error bad_batch(std::string message) {
   return Error(ErrorCode::kInvalidArgument, std::move(message));
 }
 
-class DenseModel final : public Model {
+class TextModel final : public Model {
  public:
-  DenseModel(std::shared_ptr<const Checkpoint> checkpoint, ModelConfig config, Backend& backend)
+  TextModel(std::shared_ptr<const Checkpoint> checkpoint, ModelConfig config, Backend& backend)
       : checkpoint_(std::move(checkpoint)), config_(std::move(config)), backend_(backend) {}
 
   Status load(const ModelOptions& options, const ProgressSink& progress) {
@@ -56,7 +56,7 @@ class DenseModel final : public Model {
   Weights weights_;
 };
 
-Status DenseModel::check_tokens(const Batch& batch) const {
+Status TextModel::check_tokens(const Batch& batch) const {
   if (batch.tokens.empty() || batch.tokens.size() > scratch_.max_rows) {
     return bad_batch(fmt::format("a batch has {} rows; expected 1 to {}", batch.tokens.size(),
                                  scratch_.max_rows));
@@ -70,7 +70,7 @@ Status DenseModel::check_tokens(const Batch& batch) const {
   return {};
 }
 
-Status DenseModel::check_segments(const Batch& batch) const {
+Status TextModel::check_segments(const Batch& batch) const {
   size_t n_rows = 0;
   std::set<const SequenceState*> seen;
   for (const Segment& segment : batch.segments) {
@@ -97,7 +97,7 @@ Status DenseModel::check_segments(const Batch& batch) const {
   return {};
 }
 
-Status DenseModel::check_logit_rows(const Batch& batch, size_t n_logits) const {
+Status TextModel::check_logit_rows(const Batch& batch, size_t n_logits) const {
   int64_t previous = -1;
   for (const int32_t row : batch.logit_rows) {
     if (row <= previous || static_cast<size_t>(row) >= batch.tokens.size()) {
@@ -120,7 +120,7 @@ Status DenseModel::check_logit_rows(const Batch& batch, size_t n_logits) const {
 Result<std::unique_ptr<Model>> load(std::shared_ptr<const Checkpoint> checkpoint,
                                     ModelConfig config, Backend& backend,
                                     const ModelOptions& options, const ProgressSink& progress) {
-  auto model = std::make_unique<DenseModel>(std::move(checkpoint), std::move(config), backend);
+  auto model = std::make_unique<TextModel>(std::move(checkpoint), std::move(config), backend);
   RETURN_IF_ERROR(model->load(options, progress));
   return std::unique_ptr<Model>(std::move(model));
 }

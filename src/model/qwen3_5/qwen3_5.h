@@ -1,4 +1,5 @@
-// The Qwen3.5 family, dense, text: Gated DeltaNet layers with a full-attention layer in between.
+// The Qwen3.5 family, dense or with experts, text: Gated DeltaNet layers with a full-attention
+// layer in between.
 #pragma once
 
 #include <memory>

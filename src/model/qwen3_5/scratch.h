@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "backend/backend.h"
 #include "core/result.h"
@@ -35,9 +36,21 @@ struct Scratch {
   float* v = nullptr;         ///< [kv heads * head_dim]
   float* attended = nullptr;  ///< [heads * head_dim]
 
-  // MLP
+  // MLP, and the expert that all tokens share
   float* gate = nullptr;  ///< [intermediate]
   float* up = nullptr;    ///< [intermediate]
+
+  // Experts. Arrays in group order (backend/expert_ops.h) have a row per token and chosen expert.
+  float* router_logits = nullptr;   ///< [experts]
+  float* expert_weights = nullptr;  ///< [chosen]
+  int32_t* experts = nullptr;       ///< [chosen]
+  int32_t* expert_row = nullptr;    ///< [chosen]
+  int32_t* first_row = nullptr;     ///< experts + 1 of them, not one per token
+  float* expert_rows = nullptr;     ///< group order, [hidden]: inputs, then outputs
+  float* expert_gate = nullptr;     ///< group order, [expert intermediate]
+  float* expert_up = nullptr;       ///< group order, [expert intermediate]
+  float* shared = nullptr;          ///< [hidden]
+  float* shared_gate = nullptr;     ///< [1]
 
   // Head
   float* y = nullptr;       ///< [max_logit_rows, hidden]

@@ -64,8 +64,8 @@ Status WeightLoader::plan(const ModelConfig& config) {
   for (const TensorSpec& spec : tensor_table(config)) {
     const TensorInfo& tensor = *checkpoint_.find(spec.name);
     n_total_bytes_ += tensor.n_bytes;
-    const bool is_matrix =
-        spec.is_linear || spec.role == TensorRole::kEmbedding || spec.role == TensorRole::kHead;
+    const bool is_matrix = spec.is_linear || spec.role == TensorRole::kEmbedding ||
+                           spec.role == TensorRole::kHead || spec.role == TensorRole::kRouter;
     const std::string subject = checkpoint_.file_path(tensor);
     if (!is_matrix) {
       if (tensor.storage == Storage::kPlain && is_floating(tensor.dtype)) continue;
@@ -180,7 +180,33 @@ Result<AttentionWeights> load_attention(WeightLoader& load, const std::string& p
   return w;
 }
 
-Result<LayerWeights> load_layer(WeightLoader& load, LayerKind kind, const std::string& prefix) {
+Result<MlpWeights> load_mlp(WeightLoader& load, const std::string& prefix) {
+  MlpWeights w;
+  ASSIGN_OR_RETURN(w.gate_proj, load.matrix(prefix + "gate_proj.weight"));
+  ASSIGN_OR_RETURN(w.up_proj, load.matrix(prefix + "up_proj.weight"));
+  ASSIGN_OR_RETURN(w.down_proj, load.matrix(prefix + "down_proj.weight"));
+  return w;
+}
+
+Result<ExpertWeights> load_experts(WeightLoader& load, int64_t n_experts,
+                                   const std::string& prefix) {
+  ExpertWeights w;
+  ASSIGN_OR_RETURN(w.router, load.matrix(prefix + "gate.weight"));
+  const auto n = static_cast<size_t>(n_experts);
+  for (auto* projection : {&w.gate_proj, &w.up_proj, &w.down_proj}) projection->reserve(n);
+  for (size_t i = 0; i < n; ++i) {
+    ASSIGN_OR_RETURN(MlpWeights expert, load_mlp(load, fmt::format("{}experts.{}.", prefix, i)));
+    w.gate_proj.push_back(std::move(expert.gate_proj));
+    w.up_proj.push_back(std::move(expert.up_proj));
+    w.down_proj.push_back(std::move(expert.down_proj));
+  }
+  ASSIGN_OR_RETURN(w.shared, load_mlp(load, prefix + "shared_expert."));
+  ASSIGN_OR_RETURN(w.shared_gate, load.matrix(prefix + "shared_expert_gate.weight"));
+  return w;
+}
+
+Result<LayerWeights> load_layer(WeightLoader& load, const ModelConfig& config, LayerKind kind,
+                                const std::string& prefix) {
   LayerWeights w;
   ASSIGN_OR_RETURN(w.input_norm,
                    load.small(prefix + "input_layernorm.weight", NormWeight::kPlusOne));
@@ -191,10 +217,27 @@ Result<LayerWeights> load_layer(WeightLoader& load, LayerKind kind, const std::s
   }
   ASSIGN_OR_RETURN(w.post_attention_norm,
                    load.small(prefix + "post_attention_layernorm.weight", NormWeight::kPlusOne));
-  ASSIGN_OR_RETURN(w.gate_proj, load.matrix(prefix + "mlp.gate_proj.weight"));
-  ASSIGN_OR_RETURN(w.up_proj, load.matrix(prefix + "mlp.up_proj.weight"));
-  ASSIGN_OR_RETURN(w.down_proj, load.matrix(prefix + "mlp.down_proj.weight"));
+  if (config.n_experts > 0) {
+    ASSIGN_OR_RETURN(w.experts, load_experts(load, config.n_experts, prefix + "mlp."));
+  } else {
+    ASSIGN_OR_RETURN(w.mlp, load_mlp(load, prefix + "mlp."));
+  }
   return w;
+}
+
+// Bytes of the experts that one token is not sent to, if all experts get as many tokens.
+uint64_t idle_bytes(const ModelConfig& config, const Weights& weights) {
+  if (config.n_experts == 0) return 0;
+  uint64_t n_bytes = 0;
+  for (const LayerWeights& layer : weights.layers) {
+    const ExpertWeights& w = *layer.experts;
+    for (const auto* projection : {&w.gate_proj, &w.up_proj, &w.down_proj}) {
+      for (const auto& matrix : *projection) n_bytes += matrix->n_bytes();
+    }
+  }
+  const auto n_experts = static_cast<uint64_t>(config.n_experts);
+  const auto n_idle = n_experts - static_cast<uint64_t>(config.n_experts_per_token);
+  return n_bytes / n_experts * n_idle;
 }
 
 // theta^(-2i / rotary_dim) in single precision, as the model was trained.
@@ -227,11 +270,12 @@ Result<Weights> load_weights(const Checkpoint& checkpoint, const ModelConfig& co
   ASSIGN_OR_RETURN(weights.inv_freq, load.upload(rotary_frequencies(config)));
   for (size_t i = 0; i < config.layer_kinds.size(); ++i) {
     ASSIGN_OR_RETURN(LayerWeights layer,
-                     load_layer(load, config.layer_kinds[i], fmt::format("layers.{}.", i)));
+                     load_layer(load, config, config.layer_kinds[i], fmt::format("layers.{}.", i)));
     weights.layers.push_back(std::move(layer));
   }
-  weights.bytes_per_token =
-      load.n_weight_bytes() - (weights.stored_head == nullptr ? 0 : n_embedding_bytes);
+  weights.bytes_per_token = load.n_weight_bytes() -
+                            (weights.stored_head == nullptr ? 0 : n_embedding_bytes) -
+                            idle_bytes(config, weights);
   RETURN_IF_ERROR(checkpoint.intact());
   return weights;
 }

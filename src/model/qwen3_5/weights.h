@@ -36,14 +36,28 @@ struct AttentionWeights {
   Buffer k_norm;
 };
 
+struct MlpWeights {
+  std::unique_ptr<Matrix> gate_proj;  ///< [intermediate, hidden]
+  std::unique_ptr<Matrix> up_proj;
+  std::unique_ptr<Matrix> down_proj;  ///< [hidden, intermediate]
+};
+
+struct ExpertWeights {
+  std::unique_ptr<Matrix> router;                  ///< [experts, hidden]
+  std::vector<std::unique_ptr<Matrix>> gate_proj;  ///< [experts], each [intermediate, hidden]
+  std::vector<std::unique_ptr<Matrix>> up_proj;    ///< [experts]
+  std::vector<std::unique_ptr<Matrix>> down_proj;  ///< [experts], each [hidden, intermediate]
+  MlpWeights shared;                               ///< the expert that all tokens share
+  std::unique_ptr<Matrix> shared_gate;             ///< [1, hidden]
+};
+
 struct LayerWeights {
   Buffer input_norm;                         ///< [hidden] (1+w)
   Buffer post_attention_norm;                ///< [hidden] (1+w)
   std::optional<DeltaNetWeights> delta_net;  ///< exactly one of the two
   std::optional<AttentionWeights> attention;
-  std::unique_ptr<Matrix> gate_proj;  ///< [intermediate, hidden]
-  std::unique_ptr<Matrix> up_proj;
-  std::unique_ptr<Matrix> down_proj;  ///< [hidden, intermediate]
+  std::optional<MlpWeights> mlp;  ///< exactly one of the two
+  std::optional<ExpertWeights> experts;
 };
 
 struct Weights {
@@ -52,7 +66,8 @@ struct Weights {
   Buffer final_norm;                    ///< [hidden] (1+w)
   Buffer inv_freq;                      ///< [rotary_dim / 2]
   std::vector<LayerWeights> layers;
-  uint64_t bytes_per_token = 0;  ///< everything but the embedding table
+  /// Everything but the embedding table and the experts that a token is not sent to.
+  uint64_t bytes_per_token = 0;
 
   const Matrix& head() const { return stored_head ? *stored_head : *embedding; }
 };
