@@ -15,9 +15,10 @@
 namespace nibble {
 namespace {
 
-constexpr std::array<const Dialect*, 3> kDialects = {
+constexpr std::array<const Dialect*, 4> kDialects = {
     &kCompressedTensorsDialect,
     &kModelOptDialect,
+    &kAutoRoundDialect,
     &kPlainHfDialect,
 };
 
@@ -70,8 +71,10 @@ Result<OpenedCheckpoint> open_path(const std::string& path) {
 std::span<const Dialect* const> dialects() { return kDialects; }
 
 std::string supported_storage_text() {
-  return "supported are safetensors in BF16, F16 or F32, compressed-tensors with the format "
-         "nvfp4-pack-quantized, and ModelOpt with the algorithm NVFP4 or W4A16_NVFP4";
+  return "supported are safetensors in BF16, F16 or F32; compressed-tensors with "
+         "nvfp4-pack-quantized or float-quantized weights (FP8 with one scale or one per row); "
+         "ModelOpt with NVFP4, W4A16_NVFP4, FP8, FP8_PER_CHANNEL_PER_TOKEN or a mix of them; and "
+         "AutoRound's NVFP4";
 }
 
 CanonicalTensor plain_tensor(const StoredFolder& folder, StoredTensor stored) {

@@ -61,7 +61,7 @@ void expect_decodes_to(const std::string& folder, const std::string& expected_pa
     if (!name.starts_with(kPrefix)) continue;
     const TensorInfo* tensor = (*opened)->find(name.substr(kPrefix.size()) + ".weight");
     ASSERT_NE(tensor, nullptr) << name;
-    EXPECT_EQ(tensor->storage, Storage::kNvfp4);
+    EXPECT_NE(tensor->storage, Storage::kPlain);
     const TensorView reference = *golden->find(name);
     ASSERT_EQ(tensor->shape, reference.shape);
     std::vector<float> expected(*n_elements(reference.shape));
@@ -93,13 +93,22 @@ TEST_P(GoldenExport, DecodesToTheToolsOwnValues) {
 
 INSTANTIATE_TEST_SUITE_P(Tools, GoldenExport,
                          testing::Values("llmcompressor-nvfp4", "llmcompressor-nvfp4a16-cut",
-                                         "llmcompressor-nvfp4-mlp-fp8kv-cut", "modelopt-nvfp4"));
+                                         "llmcompressor-nvfp4-mlp-fp8kv-cut",
+                                         "llmcompressor-fp8-dynamic-cut", "modelopt-nvfp4",
+                                         "modelopt-mixed-fp8kv-cut", "autoround-nvfp4-cut"));
 
 struct Fixture {
   const char* folder;
   const char* dialect;
-  bool has_input_scales;
+  Storage mlp;
+  Storage attention;
+  bool has_input_scales;  // of the attention where it is quantized, otherwise of the MLP
 };
+bool has_input_scale(const MatrixSource& source) {
+  if (const auto* fp8 = std::get_if<Fp8MatrixView>(&source)) return fp8->input_scale.has_value();
+  return std::get<QuantizedMatrixView>(source).input_scale.has_value();
+}
+
 class FixtureExport : public testing::TestWithParam<Fixture> {};
 
 TEST_P(FixtureExport, DecodesToTheToolsOwnValues) {
@@ -110,16 +119,27 @@ TEST_P(FixtureExport, DecodesToTheToolsOwnValues) {
   EXPECT_EQ((*opened)->dialect(), GetParam().dialect);
   const TensorInfo* down = (*opened)->find("layers.0.mlp.down_proj.weight");
   ASSERT_NE(down, nullptr);
-  EXPECT_EQ((*opened)->nvfp4(*down).input_scale.has_value(), GetParam().has_input_scales);
+  EXPECT_EQ(down->storage, GetParam().mlp);
+  const TensorInfo* key = (*opened)->find("layers.3.self_attn.k_proj.weight");
+  ASSERT_NE(key, nullptr);
+  EXPECT_EQ(key->storage, GetParam().attention);
+  const TensorInfo& scaled = key->storage == Storage::kPlain ? *down : *key;
+  EXPECT_EQ(has_input_scale((*opened)->matrix(scaled)), GetParam().has_input_scales);
   EXPECT_NE((*opened)->find("visual.blocks.0.attn.qkv.weight"), nullptr);
 }
 
 INSTANTIATE_TEST_SUITE_P(
     Tools, FixtureExport,
-    testing::Values(Fixture{"llmcompressor-w4a4", "compressed-tensors", true},
-                    Fixture{"llmcompressor-w4a16", "compressed-tensors", false},
-                    Fixture{"llmcompressor-mlp-fp8kv", "compressed-tensors", true},
-                    Fixture{"modelopt-w4a4", "modelopt", true}));
+    testing::Values(
+        Fixture{"llmcompressor-w4a4", "compressed-tensors", Storage::kNvfp4, Storage::kNvfp4, true},
+        Fixture{"llmcompressor-w4a16", "compressed-tensors", Storage::kNvfp4, Storage::kNvfp4,
+                false},
+        Fixture{"llmcompressor-mlp-fp8kv", "compressed-tensors", Storage::kNvfp4, Storage::kPlain,
+                true},
+        Fixture{"llmcompressor-fp8", "compressed-tensors", Storage::kFp8, Storage::kFp8, false},
+        Fixture{"modelopt-w4a4", "modelopt", Storage::kNvfp4, Storage::kNvfp4, true},
+        Fixture{"modelopt-mixed", "modelopt", Storage::kNvfp4, Storage::kFp8, true},
+        Fixture{"autoround", "auto-round", Storage::kNvfp4, Storage::kNvfp4, true}));
 
 TEST(FixtureQuirks, KvScalesStayPlain) {
   // This export's values are uncalibrated memory: listed as tensors, never applied.
@@ -147,24 +167,38 @@ TEST(FixtureQuirks, AutoRoundsCompressedTensorsExportOpens) {
   expect_decodes_to(folder.path(), fixture("autoround.expected.safetensors"));
 }
 
-struct RefusedExport {
-  const char* folder;
-  const char* says;
-};
-class UnsupportedExport : public testing::TestWithParam<RefusedExport> {};
-
-TEST_P(UnsupportedExport, IsRefusedByName) {
-  const auto opened = Checkpoint::open(fixture(GetParam().folder));
-  ASSERT_FALSE(opened);
-  EXPECT_EQ(opened.error().code, ErrorCode::kUnsupported) << opened.error().to_string();
-  EXPECT_THAT(opened.error().message, testing::HasSubstr(GetParam().says));
-  EXPECT_THAT(opened.error().message, testing::HasSubstr("nvfp4-pack-quantized"));
+TEST(FixtureQuirks, TheHeadOfAMixedExportIsQuantized) {
+  const auto opened = Checkpoint::open(fixture("modelopt-mixed"));
+  ASSERT_TRUE(opened) << opened.error().to_string();
+  const TensorInfo* head = (*opened)->find("lm_head.weight");
+  ASSERT_NE(head, nullptr);
+  EXPECT_EQ(head->storage, Storage::kNvfp4);
+  EXPECT_EQ(storage_name(*head), "NVFP4");
+  EXPECT_EQ(storage_name(*(*opened)->find("layers.0.linear_attn.out_proj.weight")), "FP8");
 }
 
-INSTANTIATE_TEST_SUITE_P(Tools, UnsupportedExport,
-                         testing::Values(RefusedExport{"llmcompressor-fp8", "float-quantized"},
-                                         RefusedExport{"modelopt-mixed", "MIXED_PRECISION"},
-                                         RefusedExport{"autoround", "auto-round"}));
+TEST(FixtureQuirks, VisionIsPlainThoughTheDescriptionIgnoresNone) {
+  // AutoRound's llm_compressor export says that every linear is quantized.
+  const test::TemporaryFolder folder;
+  fs::copy(fixture("autoround/model.safetensors"), folder.path("model.safetensors"));
+  fs::copy(fixture("autoround/config.llm_compressor.json"), folder.path("config.json"));
+  const auto opened = Checkpoint::open(folder.path());
+  ASSERT_TRUE(opened) << opened.error().to_string();
+  EXPECT_EQ((*opened)->dialect(), "compressed-tensors");
+  EXPECT_EQ((*opened)->find("visual.blocks.0.attn.qkv.weight")->storage, Storage::kPlain);
+}
+
+TEST(OpenCheckpoint, GivesTheTextOfSideFiles) {
+  const auto opened = Checkpoint::open(test::source_path("models/nano"));
+  ASSERT_TRUE(opened) << opened.error().to_string();
+  const auto text = (*opened)->side_file("tokenizer_config.json");
+  ASSERT_TRUE(text) << text.error().to_string();
+  EXPECT_THAT(*text, testing::HasSubstr("Qwen2Tokenizer"));
+  EXPECT_EQ((*opened)->side_file("missing.json").error().code, ErrorCode::kNotFound);
+  for (const char* name : {"", ".", "..", "../config.json", "/etc/passwd", "a/b"}) {
+    EXPECT_EQ((*opened)->side_file(name).error().code, ErrorCode::kInvalidArgument) << name;
+  }
+}
 
 }  // namespace
 }  // namespace nibble

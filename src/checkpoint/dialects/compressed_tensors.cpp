@@ -2,29 +2,19 @@
 // name): second-level scales are stored as divisors. W4A4 with input_global_scale, W4A16 without.
 #include <fmt/format.h>
 
-#include <array>
 #include <cmath>
 #include <utility>
 
 #include "checkpoint/dialects/compressed_tensors_description.h"
+#include "checkpoint/dialects/compressed_tensors_parts.h"
 #include "checkpoint/dialects/dialect.h"
-#include "checkpoint/dialects/nvfp4_parts.h"
+#include "checkpoint/dialects/read_descriptions.h"
 #include "numbers/nvfp4.h"
 
 namespace nibble {
 namespace {
 
-constexpr std::array<std::string_view, 3> kUnsupportedEndings = {
-    ".weight_zero_point", ".weight_g_idx", ".pre_quant_scale"};
-
-constexpr Nvfp4PartNames kNames = {
-    .codes = ".weight_packed",
-    .scales = ".weight_scale",
-    .tensor_scale = ".weight_global_scale",
-    .input_scale = ".input_global_scale",
-    .scalars_are_divisors = true,
-    .unsupported = kUnsupportedEndings,
-};
+constexpr const QuantizedPartNames& kNames = kCompressedTensorsParts;
 
 bool recognises(const StoredFolder& folder) {
   if (folder.place != DescriptionPlace::kConfig) return false;
@@ -34,7 +24,7 @@ bool recognises(const StoredFolder& folder) {
 
 Result<std::vector<CanonicalTensor>> read(const StoredFolder& folder) {
   RETURN_IF_ERROR(check_compressed_tensors_description(folder.description, folder.path));
-  return read_nvfp4_tensors(folder, kNames);
+  return read_quantized_tensors(folder, kNames);
 }
 
 std::vector<SafetensorsDeclaration> declare(const std::string& module, uint64_t rows, uint64_t cols,

@@ -78,6 +78,7 @@ CanonicalTensor plain_tensor(const StoredFolder& folder, StoredTensor stored);
 extern const Dialect kPlainHfDialect;
 extern const Dialect kCompressedTensorsDialect;
 extern const Dialect kModelOptDialect;
+extern const Dialect kAutoRoundDialect;
 
 /// Every dialect, in the order in which they are asked; the last one takes what nobody else wants.
 std::span<const Dialect* const> dialects();

@@ -7,7 +7,8 @@
 
 #include "checkpoint/dialects/dialect.h"
 #include "checkpoint/dialects/modelopt_description.h"
-#include "checkpoint/dialects/nvfp4_parts.h"
+#include "checkpoint/dialects/quantized_parts.h"
+#include "checkpoint/dialects/read_descriptions.h"
 #include "numbers/nvfp4.h"
 
 namespace nibble {
@@ -16,12 +17,13 @@ namespace {
 constexpr std::array<std::string_view, 3> kUnsupportedEndings = {
     ".pre_quant_scale", ".svdquant_lora_a", ".svdquant_lora_b"};
 
-constexpr Nvfp4PartNames kNames = {
+constexpr QuantizedPartNames kNames = {
     .codes = ".weight",
     .scales = ".weight_scale",
     .tensor_scale = ".weight_scale_2",
     .input_scale = ".input_scale",
-    .scalars_are_divisors = false,
+    .fp8_input_scale = ".input_scale",
+    .nvfp4_scalars_are_divisors = false,
     .unsupported = kUnsupportedEndings,
 };
 
@@ -31,7 +33,7 @@ bool recognises(const StoredFolder& folder) {
 
 Result<std::vector<CanonicalTensor>> read(const StoredFolder& folder) {
   RETURN_IF_ERROR(check_modelopt_description(folder.description, folder.path));
-  return read_nvfp4_tensors(folder, kNames);
+  return read_quantized_tensors(folder, kNames);
 }
 
 std::vector<SafetensorsDeclaration> declare(const std::string& module, uint64_t rows, uint64_t cols,

@@ -9,27 +9,9 @@
 namespace nibble {
 namespace {
 
-// The object that holds quant_algo: some files wrap it in "quantization".
-const Json& algorithm_object(const Json& description) {
-  const auto inner = description.find("quantization");
-  return inner != description.end() && inner->is_object() ? *inner : description;
-}
-
 std::string text_field(const Json& object, const char* key) {
   const auto at = object.find(key);
   return at != object.end() && at->is_string() ? at->get<std::string>() : std::string();
-}
-
-Error unsupported(const std::string& what, const std::string& subject) {
-  return Error(ErrorCode::kUnsupported,
-               fmt::format("is a ModelOpt checkpoint with {}; {}", what, supported_storage_text()),
-               subject);
-}
-
-Status check_group_size(const Json& object, const std::string& subject) {
-  const auto size = object.find("group_size");
-  if (size == object.end() || size->is_null() || *size == 16) return {};
-  return unsupported(fmt::format("blocks of {:.40} elements instead of 16", size->dump()), subject);
 }
 
 // The patterns of modules that are not quantized: exact stored names, or a star at a dot's edge.
@@ -85,26 +67,6 @@ bool is_modelopt_description(DescriptionPlace place, const Json& description) {
     return text_field(*made_by, "name") == "modelopt";
   }
   return place == DescriptionPlace::kHfQuantConfig;
-}
-
-Status check_modelopt_description(const Json& description, const std::string& subject) {
-  const Json& object = algorithm_object(description);
-  const std::string name = text_field(object, "quant_algo");
-  if (name.empty()) {
-    return Error(ErrorCode::kCorrupt, "its ModelOpt description has no quant_algo", subject);
-  }
-  if (name != "NVFP4" && name != "W4A16_NVFP4") {
-    return unsupported(fmt::format("the algorithm {:.80}", name), subject);
-  }
-  RETURN_IF_ERROR(check_group_size(object, subject));
-  const auto groups = description.find("config_groups");
-  if (groups == description.end() || !groups->is_object()) return {};
-  for (const auto& [group_name, group] : groups->items()) {
-    const auto weights = group.is_object() ? group.find("weights") : group.end();
-    if (!group.is_object() || weights == group.end() || !weights->is_object()) continue;
-    RETURN_IF_ERROR(check_group_size(*weights, subject));
-  }
-  return {};
 }
 
 Json modelopt_config_section(const OutputSummary& summary) {

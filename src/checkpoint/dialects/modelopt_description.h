@@ -6,7 +6,6 @@
 
 #include "checkpoint/dialects/dialect.h"
 #include "core/json.h"
-#include "core/result.h"
 
 namespace nibble {
 
@@ -15,10 +14,6 @@ inline constexpr std::string_view kHfQuantConfigName = "hf_quant_config.json";
 
 /// True for descriptions that ModelOpt wrote, in whichever place.
 bool is_modelopt_description(DescriptionPlace place, const Json& description);
-
-/// Accepts the algorithms NVFP4 and W4A16_NVFP4 with blocks of 16. Errors: kUnsupported, naming the
-/// algorithm; kCorrupt.
-Status check_modelopt_description(const Json& description, const std::string& subject);
 
 /// Both descriptions of an output.
 Json modelopt_config_section(const OutputSummary& summary);
