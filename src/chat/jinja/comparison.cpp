@@ -220,7 +220,6 @@ size_t hash_value(Runtime& runtime, const Value& value) {
     case Kind::kList:
     case Kind::kDict:
     case Kind::kDictView:
-    case Kind::kNamespace:
       fail(fmt::format("unhashable type: '{}'", type_name(value)));
     default:
       return mix(std::hash<const void*>{}(value.shared().get()));

@@ -62,7 +62,7 @@ std::string finish_number(Runtime& runtime, const std::string& prefix, std::stri
 
 std::string sign_text(bool negative, char sign) {
   if (negative) return "-";
-  return sign == '-' ? std::string() : std::string(1, sign);
+  return sign == '-' || sign == 0 ? std::string() : std::string(1, sign);
 }
 
 std::string layout_character(Runtime& runtime, const BigInt& value, const FieldStyle& style) {
@@ -179,6 +179,11 @@ std::string layout_text(Runtime& runtime, std::string_view text, const FieldStyl
 }
 
 std::string layout_integer(Runtime& runtime, const BigInt& value, const FieldStyle& style) {
+  const bool is_decimal = style.type == 0 || style.type == 'd';
+  if (style.grouping != 0 && !is_decimal &&
+      (style.grouping == ',' || style.type == 'c' || style.type == 'n')) {
+    fail(fmt::format("Cannot specify '{}' with '{}'.", style.grouping, style.type));
+  }
   uint32_t base = 10;
   std::string marker;
   switch (style.type) {
@@ -230,6 +235,19 @@ std::string layout_float(Runtime& runtime, double value, const FieldStyle& style
                        3);
 }
 
+namespace {
+
+// Texts have no sign, no base and no groups of digits.
+void refuse_number_style(const FieldStyle& style) {
+  constexpr std::string_view kPlace = "not allowed in string format specifier";
+  if (style.sign != 0) fail(fmt::format("{} {}", style.sign == ' ' ? "Space" : "Sign", kPlace));
+  if (style.alternate) fail(fmt::format("Alternate form (#) {}", kPlace));
+  if (style.grouping != 0) fail(fmt::format("Cannot specify '{}' with 's'.", style.grouping));
+  if (style.align == '=' && style.fill != '0') fail(fmt::format("'=' alignment {}", kPlace));
+}
+
+}  // namespace
+
 std::string format_value(Runtime& runtime, const Value& value, std::string_view specification) {
   if (specification.empty()) return to_text(runtime, value);
   const auto refuse_type = [&](char type) {
@@ -238,9 +256,7 @@ std::string format_value(Runtime& runtime, const Value& value, std::string_view 
   if (value.is_string()) {
     const FieldStyle style = SpecificationReader(specification).read();
     if (style.type != 0 && style.type != 's') refuse_type(style.type);
-    if (style.align == '=' && style.fill != '0') {
-      fail("'=' alignment not allowed in string format specifier");
-    }
+    refuse_number_style(style);
     FieldStyle text_style = style;
     if (text_style.align == '=') text_style.align = '<';
     return layout_text(runtime, text_of(value), text_style);

@@ -21,8 +21,8 @@ std::string format_value(Runtime& runtime, const Value& value, std::string_view 
 /// How one number or text is laid out.
 struct FieldStyle {
   char32_t fill = ' ';
-  char align = 0;   ///< '<', '>', '^', '=' or 0 for the type's own
-  char sign = '-';  ///< '-', '+' or ' '
+  char align = 0;  ///< '<', '>', '^', '=' or 0 for the type's own
+  char sign = 0;   ///< '-', '+', ' ' or 0 for none given
   bool alternate = false;
   int64_t width = 0;
   char grouping = 0;  ///< ',' or '_' between groups of digits, or 0

@@ -16,12 +16,13 @@ Value Interpreter::make_macro(const std::string& name, const Signature& signatur
   auto object = std::make_shared<CallableObject>();
   object->name = name;
   object->type_name = "Macro";
-  object->call = [this, name, &signature, &body, scope](Runtime&, const Arguments& arguments) {
+  object->call = [this, name = name.empty() ? "caller" : name, &signature, &body, scope](
+                     Runtime&, const Arguments& arguments) {
     return call_macro(name, signature, body, scope, arguments);
   };
   object->attribute = [name, &signature](Runtime& runtime, std::string_view wanted, Value& out) {
     if (wanted == "name") {
-      out = runtime.string(name);
+      out = name.empty() ? Value::none() : runtime.string(name);
     } else if (wanted == "arguments") {
       std::vector<Value> names;
       names.reserve(signature.parameters.size());
@@ -122,7 +123,7 @@ std::vector<bool> Interpreter::bind_parameters(const std::string& name, const Si
 }
 
 void Interpreter::call_block(const CallBlock& node, const ScopePtr& scope) {
-  const Value caller = make_macro("caller", node.signature, node.body, scope);
+  const Value caller = make_macro("", node.signature, node.body, scope);
   emit_result(call(static_cast<const Call&>(*node.call), scope, &caller));
 }
 

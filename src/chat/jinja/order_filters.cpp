@@ -1,4 +1,6 @@
 // Filters that sort, group or compare the items of a sequence.
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "chat/jinja/failure.h"
@@ -46,8 +48,18 @@ std::vector<AttributePath> paths_of(Runtime& runtime, const Value& attribute) {
   }
 }
 
+// Python's sorted() takes only a number for `reverse`, so that sort('name') is an error rather than
+// a list in the wrong order.
+void expect_direction(const Parameters& args, size_t index) {
+  if (args.has(index) && !args.get(index).is_integral()) {
+    fail(
+        fmt::format("'{}' object cannot be interpreted as an integer", type_name(args.get(index))));
+  }
+}
+
 Value sort(Runtime& rt, const Value& subject, const Arguments& arguments) {
   const Parameters args("sort", arguments, {"reverse", "case_sensitive", "attribute"});
+  expect_direction(args, 0);
   const std::vector<AttributePath> paths = paths_of(rt, args.get(2));
   std::vector<Keyed> keyed;
   ItemReader reader(subject);
@@ -65,6 +77,7 @@ Value sort(Runtime& rt, const Value& subject, const Arguments& arguments) {
 
 Value sort_dict(Runtime& rt, const Value& subject, const Arguments& arguments) {
   const Parameters args("dictsort", arguments, {"case_sensitive", "by", "reverse"});
+  expect_direction(args, 2);
   const std::string by = args.has(1) ? expect_text(args.get(1), "dictsort") : "key";
   if (by != "key" && by != "value") fail("You can only sort by either \"key\" or \"value\"");
   if (subject.is_undefined()) {

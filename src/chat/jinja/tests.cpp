@@ -102,13 +102,15 @@ bool is_upper_text(Runtime& rt, const Value& subject, const Arguments& arguments
   return is_all_case(rt, subject, true);
 }
 
-bool is_filter_name(Runtime&, const Value& subject, const Arguments& arguments) {
+bool is_filter_name(Runtime& rt, const Value& subject, const Arguments& arguments) {
   const Parameters args("filter", arguments, {});
+  hash_value(rt, subject);  // the reference looks into a dict, which a list cannot be a key of
   return subject.is_string() && find_filter(text_of(subject)) != nullptr;
 }
 
-bool is_test_name(Runtime&, const Value& subject, const Arguments& arguments) {
+bool is_test_name(Runtime& rt, const Value& subject, const Arguments& arguments) {
   const Parameters args("test", arguments, {});
+  hash_value(rt, subject);
   return subject.is_string() && find_test(text_of(subject)) != nullptr;
 }
 

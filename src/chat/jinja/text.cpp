@@ -219,6 +219,11 @@ Value from_json_at(Runtime& runtime, const Json& json, uint32_t depth) {
   }
 }
 
+// The body of a call block is a macro without a name.
+std::string macro_text(const CallableObject& macro) {
+  return fmt::format("<Macro {}>", macro.name.empty() ? "anonymous" : text_repr(macro.name));
+}
+
 }  // namespace
 
 std::string text_repr(std::string_view text) {
@@ -264,7 +269,7 @@ std::string to_text(Runtime& runtime, const Value& value) {
     }
     case Kind::kCallable: {
       const auto& callable = value.as<CallableObject>();
-      if (callable.type_name == "Macro") return fmt::format("<Macro {}>", callable.name);
+      if (callable.type_name == "Macro") return macro_text(callable);
       return fmt::format("<{} {}>", callable.type_name, callable.name);
     }
     case Kind::kInstance:
