@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 
 #include "model/model_test_fixture.h"
 #include "model/tensor_table.h"
@@ -254,12 +255,22 @@ TEST_P(ForwardGoldenTest, RandomMembersOfTheFamily) {
 
 // Quantized checkpoints as other tools wrote them; the reference ran their dequantized weights.
 TEST_P(ForwardGoldenTest, ExportsOfOtherTools) {
-  for (const std::string name : {"llmcompressor-nvfp4", "llmcompressor-nvfp4a16-cut",
-                                 "llmcompressor-nvfp4-mlp-fp8kv-cut", "modelopt-nvfp4"}) {
-    SCOPED_TRACE(name);
+  struct Export {
+    std::string name;
+    std::string config = "config.json";  // AutoRound leaves the descriptions of both its exports
+  };
+  for (const auto& [name, config] :
+       {Export{"llmcompressor-nvfp4"}, Export{"llmcompressor-nvfp4a16-cut"},
+        Export{"llmcompressor-nvfp4-mlp-fp8kv-cut"}, Export{"llmcompressor-fp8-dynamic-cut"},
+        Export{"modelopt-nvfp4"}, Export{"modelopt-mixed-fp8kv-cut"}, Export{"autoround-nvfp4-cut"},
+        Export{"autoround-nvfp4-cut", "config.llm_compressor.json"}}) {
+    SCOPED_TRACE(name + "/" + config);
     const std::string folder = test::golden_path("exports/" + name);
     const test::TemporaryFolder copy;
     test::link_without_golden(folder, copy.path());
+    if (config != "config.json") {
+      std::filesystem::rename(copy.path(config), copy.path("config.json"));
+    }
     const auto file = test::open_golden(folder + "/golden.safetensors");
     const auto loaded = test::open_model(copy.path(), GetParam());
     ASSERT_NE(loaded.model, nullptr);
