@@ -68,8 +68,8 @@ void append_vocabulary(const GgufVocabulary& vocabulary, std::string& text) {
   }
   separator = "";
   text += "}, \"merges\": [";
-  for (const std::string& merge : *vocabulary.merges) {
-    text += fmt::format("{}{}", separator, dump_json_line(Json(merge)));
+  for (size_t i = 0; vocabulary.merges != nullptr && i < vocabulary.merges->size(); ++i) {
+    text += fmt::format("{}{}", separator, dump_json_line(Json((*vocabulary.merges)[i])));
     separator = ", ";
   }
   text += "]";

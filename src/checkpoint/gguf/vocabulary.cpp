@@ -43,9 +43,8 @@ Result<GgufVocabulary> read_gguf_vocabulary(const GgufMetadata& metadata) {
   GgufVocabulary vocabulary;
   ASSIGN_OR_RETURN(vocabulary.tokens, metadata.find_texts("tokenizer.ggml.tokens"));
   ASSIGN_OR_RETURN(vocabulary.merges, metadata.find_texts("tokenizer.ggml.merges"));
-  if (vocabulary.tokens == nullptr || vocabulary.merges == nullptr) {
-    return metadata.corrupt(
-        "has a tokenizer without tokenizer.ggml.tokens or tokenizer.ggml.merges");
+  if (vocabulary.tokens == nullptr) {
+    return metadata.corrupt("has a tokenizer without tokenizer.ggml.tokens");
   }
   ASSIGN_OR_RETURN(vocabulary.types, read_types(metadata, vocabulary.tokens->size()));
   ASSIGN_OR_RETURN(auto pre, metadata.find_text("tokenizer.ggml.pre"));

@@ -25,7 +25,7 @@ enum class GgufTokenType : uint8_t {
 /// Texts are borrowed from the header.
 struct GgufVocabulary {
   const std::vector<std::string>* tokens = nullptr;
-  const std::vector<std::string>* merges = nullptr;  ///< "a b"
+  const std::vector<std::string>* merges = nullptr;  ///< "a b"; nullptr where there are none
   std::vector<GgufTokenType> types;                  ///< of each token
   size_t n_used = 0;                                 ///< without the unused tokens at the end
   std::string pre;                                   ///< name of the pre-tokenizer
