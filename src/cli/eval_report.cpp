@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <functional>
+#include <map>
 
 #include "cli/terminal/text_table.h"
 #include "core/bytes.h"
@@ -87,13 +89,21 @@ void add_quality(const PerplexityReport& report, EvalTable& table) {
                  fmt::format("{:.1f} % +- {:.1f}", 100.0 * d.top1_agreement, 100.0 * d.top1_se));
 }
 
-/// "NVFP4" if any matrix is, otherwise the form of the largest tensor: "BF16", "FP8", "Q4_K".
+/// How most of the quantized values are stored ("NVFP4", "FP8", "Q4_K"), or the type of the largest
+/// tensor where none is quantized ("BF16").
 std::string storage_label(const Checkpoint& checkpoint) {
+  std::map<std::string_view, uint64_t> quantized;
   const TensorInfo* largest = nullptr;
   for (const TensorInfo& tensor : checkpoint.tensors()) {
-    if (tensor.storage == Storage::kNvfp4) return "NVFP4";
+    if (tensor.storage != Storage::kPlain) {
+      quantized[storage_name(tensor)] += n_elements(tensor.shape).value_or(0);
+    }
     if (largest == nullptr || tensor.n_bytes > largest->n_bytes) largest = &tensor;
   }
+  const auto most =
+      std::max_element(quantized.begin(), quantized.end(),
+                       [](const auto& a, const auto& b) { return a.second < b.second; });
+  if (most != quantized.end()) return std::string(most->first);
   return largest == nullptr ? std::string("empty") : std::string(storage_name(*largest));
 }
 

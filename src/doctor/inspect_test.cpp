@@ -56,6 +56,23 @@ TEST(Inspect, TextAndJsonShowTheSame) {
   EXPECT_THAT(text, HasSubstr("vision"));
 }
 
+TEST(Inspect, TellsEveryStorageApart) {
+  const InspectReport report =
+      inspected(test::source_path("tests/dialect_fixtures/modelopt-mixed"));
+  const auto find = [&](const std::string& storage) {
+    for (const auto& [name, total] : report.storages) {
+      if (name == storage) return total;
+    }
+    return InspectTotal{};
+  };
+  EXPECT_EQ(find("NVFP4").n_tensors, 10u);  // the MLPs of three layers and the head
+  EXPECT_NEAR(find("NVFP4").bits_per_element(), 4.5, 0.1);
+  EXPECT_EQ(find("FP8").n_tensors, 10u);  // three linears of two DeltaNet layers, four of attention
+  EXPECT_NEAR(find("FP8").bits_per_element(), 8.0, 0.3);
+  EXPECT_DOUBLE_EQ(find("BF16").bits_per_element(), 16.0);
+  EXPECT_THAT(inspect_text(report), HasSubstr("  FP8 "));
+}
+
 TEST(Inspect, AnotherArchitectureIsListedAllTheSame) {
   const test::TemporaryFolder folder;
   Json config = nano_config();
