@@ -5,17 +5,15 @@
 #include <cstdint>
 
 #include "core/thread_pool.h"
+#include "quantize/methods/isa/row_kernels.h"
 #include "quantize/methods/method.h"
 
 namespace nibble {
 
-/// Quantizes consecutive blocks of 16.
-///   values  [n_blocks * 16], finite
-///   codes   [n_blocks * 8] out, even element in the low nibble;  scales  [n_blocks] out
-using RowKernel = void (*)(const float* values, size_t n_blocks, float tensor_scale, uint8_t* codes,
-                           uint8_t* scales);
+/// Widens n elements of a floating dtype to F32, with the kernels of this processor.
+void widen_elements(DType dtype, const std::byte* elements, size_t n, float* out);
 
-/// Quantizes the matrix row by row. Memory: the result, and one row of F32 for each thread.
+/// Quantizes the matrix row by row. Memory: the result.
 /// Errors: kOutOfMemory.
 Result<QuantizedMatrix> quantize_rows(const MatrixTask& task, RowKernel kernel, ThreadPool& pool);
 

@@ -26,15 +26,6 @@ uint8_t best_scale(const float* block, float tensor_scale) {
   return best;
 }
 
-void sweep_blocks(const float* values, size_t n_blocks, float tensor_scale, uint8_t* codes,
-                  uint8_t* scales) {
-  for (size_t b = 0; b < n_blocks; ++b) {
-    const float* block = values + b * kNvfp4BlockSize;
-    scales[b] = best_scale(block, tensor_scale);
-    encode_block(block, e4m3_to_f32(scales[b]) * tensor_scale, codes + b * kNvfp4BlockBytes);
-  }
-}
-
 }  // namespace
 
 uint8_t sweep_block_scale(const float* values, float tensor_scale) {
@@ -42,7 +33,7 @@ uint8_t sweep_block_scale(const float* values, float tensor_scale) {
 }
 
 Result<QuantizedMatrix> quantize_sweep(const MatrixTask& task, ThreadPool& pool) {
-  return quantize_rows(task, sweep_blocks, pool);
+  return quantize_rows(task, best_row_kernels().sweep, pool);
 }
 
 }  // namespace nibble

@@ -18,7 +18,8 @@ inline constexpr std::array<int, 11> kSweepSteps = {0, 1, -1, 2, -2, 3, -3, 4, 5
 /// The scale code that the sweep takes for one block of 16.
 uint8_t sweep_block_scale(const float* values, float tensor_scale);
 
-/// Per block the best of kSweepSteps, codes = the nearest ones. Cost: eleven divisions a weight.
+/// Per block the best of kSweepSteps, codes = the nearest ones. Cost: eleven estimates a weight,
+/// and eleven divisions where they do not tell (quantize/methods/isa).
 Result<QuantizedMatrix> quantize_sweep(const MatrixTask& task, ThreadPool& pool);
 
 }  // namespace nibble
