@@ -76,7 +76,25 @@ Slot* take_slot(uintptr_t begin, uintptr_t end) {
   return nullptr;
 }
 
+// Gives the whole pages in [begin, end) back.
+void release_pages(uintptr_t begin, uintptr_t end) {
+  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  begin = (begin + page - 1) / page * page;
+  end = end / page * page;
+  if (begin >= end) return;
+  ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);  // NOLINT: an address
+}
+
 }  // namespace
+
+void release_mapped(std::span<const std::byte> bytes) {
+  const auto begin = reinterpret_cast<uintptr_t>(bytes.data());
+  const uintptr_t end = begin + bytes.size();
+  for (const Slot& slot : slots) {
+    const uintptr_t first = slot.begin.load();
+    if (first != 0 && begin >= first && end <= slot.end.load()) return release_pages(begin, end);
+  }
+}
 
 struct MappedFile::Mapping {
   std::string path;

@@ -36,4 +36,7 @@ class MappedFile {
   std::unique_ptr<Mapping> mapping_;
 };
 
+/// The same hint for bytes of any MappedFile; bytes that lie in none are left alone.
+void release_mapped(std::span<const std::byte> bytes);
+
 }  // namespace nibble

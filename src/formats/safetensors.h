@@ -85,6 +85,19 @@ struct SafetensorsDeclaration {
   Shape shape;
 };
 
+/// Where everything lies in a file of these declarations.
+struct SafetensorsLayout {
+  std::string head;               ///< length field and header
+  std::vector<uint64_t> offsets;  ///< in the file, by declaration
+  std::vector<uint64_t> sizes;    ///< in bytes, by declaration
+  uint64_t file_bytes = 0;
+};
+
+/// The layout that SafetensorsWriter uses. Errors: kInvalidArgument (a name twice, a size that
+/// overflows).
+Result<SafetensorsLayout> lay_out_safetensors(
+    const std::vector<SafetensorsDeclaration>& declarations, const std::string& subject);
+
 /// Writes one file. All tensors are declared first; then their bytes may come in any order, each
 /// tensor's front to back. The largest elements lie first in the file, so that every tensor is
 /// aligned to its element size, as readers that view the bytes in place need it. Not thread safe.
@@ -94,6 +107,15 @@ class SafetensorsWriter {
   /// Errors: kInvalidArgument (a name twice, a size that overflows), those of OutputFile.
   static Result<SafetensorsWriter> create(const std::string& path,
                                           const std::vector<SafetensorsDeclaration>& declarations);
+
+  /// Goes on with a file whose header and first `n_complete` tensors an earlier writer wrote with
+  /// the same declarations; the others begin anew. Errors: as create().
+  static Result<SafetensorsWriter> resume(const std::string& path,
+                                          const std::vector<SafetensorsDeclaration>& declarations,
+                                          size_t n_complete);
+
+  /// Makes what was written outlive a power cut.
+  Status sync() { return file_.sync(); }
 
   /// Appends bytes to the tensor of that index among the declarations.
   Status write(size_t index, std::span<const std::byte> bytes);
@@ -106,8 +128,7 @@ class SafetensorsWriter {
     uint64_t next = 0;  // in the file
     uint64_t end = 0;
   };
-  SafetensorsWriter(OutputFile file, std::vector<Cursor> cursors)
-      : file_(std::move(file)), cursors_(std::move(cursors)) {}
+  SafetensorsWriter(OutputFile file, const SafetensorsLayout& layout, size_t n_complete);
   OutputFile file_;
   std::vector<Cursor> cursors_;
 };

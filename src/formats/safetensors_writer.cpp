@@ -11,12 +11,6 @@
 namespace nibble {
 namespace {
 
-struct Layout {
-  std::string head;               // length field and header
-  std::vector<uint64_t> offsets;  // in the data, by declaration
-  std::vector<uint64_t> sizes;    // in bytes, by declaration
-};
-
 // The indices of the declarations, largest elements first, otherwise in the given order.
 std::vector<size_t> order_in_file(const std::vector<SafetensorsDeclaration>& declarations) {
   std::vector<size_t> order(declarations.size());
@@ -27,9 +21,11 @@ std::vector<size_t> order_in_file(const std::vector<SafetensorsDeclaration>& dec
   return order;
 }
 
-Result<Layout> lay_out(const std::vector<SafetensorsDeclaration>& declarations,
-                       const std::string& subject) {
-  Layout layout;
+}  // namespace
+
+Result<SafetensorsLayout> lay_out_safetensors(
+    const std::vector<SafetensorsDeclaration>& declarations, const std::string& subject) {
+  SafetensorsLayout layout;
   layout.offsets.resize(declarations.size());
   layout.sizes.resize(declarations.size());
   std::string json = R"({"__metadata__":{"format":"pt"})";
@@ -62,27 +58,40 @@ Result<Layout> lay_out(const std::vector<SafetensorsDeclaration>& declarations,
   layout.head.resize(8);
   store_le<uint64_t>(layout.head.data(), json.size());
   layout.head += json;
+  for (uint64_t& offset : layout.offsets) offset += layout.head.size();
+  layout.file_bytes = layout.head.size() + end;
   return layout;
 }
 
-}  // namespace
-
 Result<uint64_t> safetensors_header_bytes(const std::vector<SafetensorsDeclaration>& declarations) {
-  ASSIGN_OR_RETURN(const Layout layout, lay_out(declarations, {}));
+  ASSIGN_OR_RETURN(const SafetensorsLayout layout, lay_out_safetensors(declarations, {}));
   return uint64_t{layout.head.size()};
 }
 
 Result<SafetensorsWriter> SafetensorsWriter::create(
     const std::string& path, const std::vector<SafetensorsDeclaration>& declarations) {
-  ASSIGN_OR_RETURN(const Layout layout, lay_out(declarations, path));
+  ASSIGN_OR_RETURN(const SafetensorsLayout layout, lay_out_safetensors(declarations, path));
   ASSIGN_OR_RETURN(OutputFile file, OutputFile::create(path));
   RETURN_IF_ERROR(file.write(std::as_bytes(std::span(layout.head))));
-  std::vector<Cursor> cursors(declarations.size());
-  for (size_t i = 0; i < cursors.size(); ++i) {
-    cursors[i].next = layout.head.size() + layout.offsets[i];
-    cursors[i].end = cursors[i].next + layout.sizes[i];
+  return SafetensorsWriter(std::move(file), layout, 0);
+}
+
+Result<SafetensorsWriter> SafetensorsWriter::resume(
+    const std::string& path, const std::vector<SafetensorsDeclaration>& declarations,
+    size_t n_complete) {
+  CHECK(n_complete <= declarations.size());
+  ASSIGN_OR_RETURN(const SafetensorsLayout layout, lay_out_safetensors(declarations, path));
+  ASSIGN_OR_RETURN(OutputFile file, OutputFile::open_existing(path));
+  return SafetensorsWriter(std::move(file), layout, n_complete);
+}
+
+SafetensorsWriter::SafetensorsWriter(OutputFile file, const SafetensorsLayout& layout,
+                                     size_t n_complete)
+    : file_(std::move(file)), cursors_(layout.offsets.size()) {
+  for (size_t i = 0; i < cursors_.size(); ++i) {
+    cursors_[i].end = layout.offsets[i] + layout.sizes[i];
+    cursors_[i].next = i < n_complete ? cursors_[i].end : layout.offsets[i];
   }
-  return SafetensorsWriter(std::move(file), std::move(cursors));
 }
 
 Status SafetensorsWriter::write(size_t index, std::span<const std::byte> bytes) {

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <filesystem>
 #include <utility>
+#include <vector>
 
 #include "core/bytes.h"
 #include "core/file.h"
@@ -20,7 +21,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kMarkerName = ".nibble-partial";
+// The journal of the run, which also marks the folder as ours and carries the lock.
+constexpr const char* kJournalName = ".nibble-partial";
+// Where a replaced folder waits on file systems that cannot swap two names.
+constexpr const char* kAsideSuffix = ".replaced";
 
 // Absolute, without links, dots or a final slash, also for paths that do not exist yet.
 Result<fs::path> resolve(const std::string& path) {
@@ -101,9 +105,9 @@ Status check_parent(const fs::path& parent, uint64_t needed_bytes) {
   return {};
 }
 
-// Locks the marker of a folder; the lock goes with the process.
-Result<int> lock_marker(const fs::path& folder) {
-  const std::string path = (folder / kMarkerName).string();
+// Locks the journal of a folder; the lock goes with the process.
+Result<int> lock_journal(const fs::path& folder) {
+  const std::string path = (folder / kJournalName).string();
   const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (descriptor < 0) return system_error(errno, "cannot open for writing", path);
   if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
@@ -114,100 +118,213 @@ Result<int> lock_marker(const fs::path& folder) {
   return descriptor;
 }
 
-// Removes what a cut run left behind.
-Status clear_leftover(const fs::path& partial) {
+// Which folder a name means, whatever it is called at the moment; null where there is none.
+Json identity_of(const fs::path& path) {
+  struct stat info {};
+  if (::lstat(path.c_str(), &info) != 0) return nullptr;
+  return Json{{"device", static_cast<uint64_t>(info.st_dev)},
+              {"inode", static_cast<uint64_t>(info.st_ino)}};
+}
+
+// Removes the folder that a commit replaced, under whichever of its names it is, and the journal
+// last: as long as that is there, the next process knows what remains to be done.
+Status clean_up_after_commit(const fs::path& destination, const Journal& journal) {
+  for (const Json& record : journal.records()) {
+    const auto commit = record.find("commit");
+    if (commit == record.end() || !commit->contains("replaces")) continue;
+    const Json& replaced = (*commit)["replaces"];
+    for (const char* suffix : {".partial", kAsideSuffix}) {
+      const fs::path old = destination.string() + suffix;
+      if (replaced.is_null() || identity_of(old) != replaced) continue;
+      std::error_code error;
+      fs::remove_all(old, error);
+      if (error) {
+        log(LogLevel::kWarning, "checkpoint", "the replaced folder could not be removed: {}",
+            old.string());
+      }
+    }
+  }
+  if (::unlink((destination / kJournalName).c_str()) != 0) {
+    return system_error(errno, "cannot remove the journal of the finished output",
+                        (destination / kJournalName).string());
+  }
+  return sync_folder(destination.parent_path().string());
+}
+
+bool is_of_run(const Journal& journal, const Json& run) {
+  return !run.is_null() && !journal.records().empty() && journal.records()[0] == run;
+}
+
+bool is_being_committed(const Journal& journal) {
+  return !journal.records().empty() && journal.records().back().contains("commit");
+}
+
+// What a folder takes on the disk already, at top level.
+uint64_t disk_bytes(const fs::path& folder) {
+  uint64_t total = 0;
   std::error_code error;
-  const fs::file_status status = fs::symlink_status(partial, error);
-  if (!fs::exists(status)) return {};
-  const bool ours = fs::is_directory(status) &&
-                    (fs::exists(partial / kMarkerName, error) || fs::is_empty(partial, error));
-  if (!ours) {
-    return Error(ErrorCode::kAlreadyExists,
-                 "is needed for the unfinished output, but exists and was not left by an earlier "
-                 "run; rename or remove it",
-                 partial.string());
+  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    struct stat info {};
+    if (::lstat(at->path().c_str(), &info) == 0) {
+      total += static_cast<uint64_t>(info.st_blocks) * 512;
+    }
   }
-  ASSIGN_OR_RETURN(const int lock, lock_marker(partial));
-  fs::remove_all(partial, error);
-  ::close(lock);
-  if (error) {
-    return system_error(error.value(), "cannot remove what an earlier run left", partial.string());
-  }
-  return {};
+  return total;
 }
 
 }  // namespace
 
-Result<TargetFolder> TargetFolder::create(const std::string& source, const std::string& destination,
-                                          bool replace, uint64_t needed_bytes) {
-  ASSIGN_OR_RETURN(const fs::path from, resolve(source));
-  ASSIGN_OR_RETURN(const fs::path target, resolve(destination));
+// An earlier process may have died after the rename and before the journal was gone. Returns that
+// journal if the process was of the same run.
+Result<std::unique_ptr<Journal>> TargetFolder::settle_earlier_commit(
+    const TargetRequest& request, const std::string& destination) {
+  const fs::path target(destination);
+  std::error_code ignored;
+  std::unique_ptr<Journal> none;
+  if (!fs::is_regular_file(fs::symlink_status(target / kJournalName, ignored))) return none;
+  ASSIGN_OR_RETURN(const int lock, lock_journal(target));
+  auto opened = Journal::open((target / kJournalName).string());
+  Status status = opened ? Status() : opened.error();
+  const bool ours = status && is_being_committed(*opened);
+  if (ours) status = clean_up_after_commit(target, *opened);
+  ::close(lock);
+  RETURN_IF_ERROR(status);
+  if (!ours || !is_of_run(*opened, request.run)) return none;
+  return std::make_unique<Journal>(std::move(*opened));
+}
+
+Result<TargetFolder> TargetFolder::create(const TargetRequest& request) {
+  ASSIGN_OR_RETURN(const fs::path from, resolve(request.source));
+  ASSIGN_OR_RETURN(const fs::path target, resolve(request.destination));
   const fs::path partial = target.string() + ".partial";
-  RETURN_IF_ERROR(check_apart(from, target, destination));
+  RETURN_IF_ERROR(check_apart(from, target, request.destination));
   RETURN_IF_ERROR(check_apart(from, partial, partial.string()));
-  RETURN_IF_ERROR(check_existing(target, replace));
-  RETURN_IF_ERROR(check_parent(target.parent_path(), 0));
-  RETURN_IF_ERROR(clear_leftover(partial));
-  RETURN_IF_ERROR(check_parent(target.parent_path(), needed_bytes));
-  if (::mkdir(partial.c_str(), 0777) != 0) {
-    return system_error(errno, "cannot create the folder", partial.string());
+  ASSIGN_OR_RETURN(std::unique_ptr<Journal> settled,
+                   settle_earlier_commit(request, target.string()));
+  if (settled != nullptr) {
+    TargetFolder folder(target.string(), target.string());
+    folder.journal_ = std::move(settled);
+    folder.committed_ = true;
+    return folder;
   }
-  auto lock = lock_marker(partial);
+  RETURN_IF_ERROR(check_existing(target, request.replace));
+  RETURN_IF_ERROR(check_parent(target.parent_path(), 0));
+  TargetFolder folder(target.string(), partial.string());
+  RETURN_IF_ERROR(folder.enter(request));
+  const uint64_t present = disk_bytes(partial);
+  if (Status space = check_parent(target.parent_path(),
+                                  request.needed_bytes - std::min(request.needed_bytes, present));
+      !space) {
+    folder.keep_ = folder.resumed_;
+    return space.error();
+  }
+  return folder;
+}
+
+// Creates the folder or takes over what a cut run left behind.
+Status TargetFolder::enter(const TargetRequest& request) {
+  std::error_code error;
+  const fs::file_status status = fs::symlink_status(partial_, error);
+  if (fs::exists(status)) {
+    const bool ours =
+        fs::is_directory(status) &&
+        (fs::exists(partial_ + "/" + kJournalName, error) || fs::is_empty(partial_, error));
+    if (!ours) {
+      return Error(ErrorCode::kAlreadyExists,
+                   "is needed for the unfinished output, but exists and was not left by an earlier "
+                   "run; rename or remove it",
+                   partial_);
+    }
+  } else if (::mkdir(partial_.c_str(), 0777) != 0) {
+    return system_error(errno, "cannot create the folder", partial_);
+  }
+  auto lock = lock_journal(partial_);
   if (!lock) {
-    ::rmdir(partial.c_str());
+    ::rmdir(partial_.c_str());  // only where it is empty
     return lock.error();
   }
-  return TargetFolder(target.string(), partial.string(), *lock);
+  lock_ = *lock;
+  ASSIGN_OR_RETURN(Journal journal, Journal::open(partial_ + "/" + kJournalName));
+  journal_ = std::make_unique<Journal>(std::move(journal));
+  resumed_ = is_of_run(*journal_, request.run);
+  if (resumed_) return {};
+  if (!journal_->records().empty() && !request.run.is_null()) {
+    log(LogLevel::kWarning, "checkpoint",
+        "{} was left by a different command, or its source, recipe or nibble's version has changed "
+        "since: starting over",
+        partial_);
+  }
+  // In this order no crash leaves content that the journal does not speak for.
+  RETURN_IF_ERROR(journal_->cut(0));
+  RETURN_IF_ERROR(remove_all_but([](const std::string&) { return false; }));
+  return request.run.is_null() ? Status() : journal_->append(request.run);
 }
 
 TargetFolder::TargetFolder(TargetFolder&& other) noexcept
     : destination_(std::move(other.destination_)),
       partial_(std::move(other.partial_)),
+      journal_(std::move(other.journal_)),
       lock_(std::exchange(other.lock_, -1)),
-      keep_(other.keep_) {}
+      keep_(other.keep_),
+      resumed_(other.resumed_),
+      committed_(other.committed_) {}
 
 TargetFolder::~TargetFolder() {
   if (lock_ < 0) return;
-  std::error_code ignored;
-  if (!keep_) fs::remove_all(partial_, ignored);
+  if (!keep_ && remove_all_but([](const std::string&) { return false; })) {
+    ::unlink((partial_ + "/" + kJournalName).c_str());
+    ::rmdir(partial_.c_str());
+  }
   ::close(lock_);
+}
+
+Status TargetFolder::list(std::vector<std::string>& names) const {
+  std::error_code error;
+  for (fs::directory_iterator at(partial_, error), end; !error && at != end; at.increment(error)) {
+    if (at->path().filename() != kJournalName) names.push_back(at->path().filename().string());
+  }
+  return error ? Status(system_error(error.value(), "cannot list the folder", partial_)) : Status();
+}
+
+Status TargetFolder::remove(const std::string& name) const {
+  std::error_code error;
+  fs::remove_all(fs::path(partial_) / name, error);
+  if (!error) return {};
+  return system_error(error.value(), "cannot remove what an earlier run left",
+                      (fs::path(partial_) / name).string());
 }
 
 Status TargetFolder::commit() {
   CHECK(lock_ >= 0);
   RETURN_IF_ERROR(sync_folder(partial_));
-  std::error_code ignored;
-  if (fs::exists(fs::symlink_status(destination_, ignored))) {
-    RETURN_IF_ERROR(replace_existing());
-  } else if (::rename(partial_.c_str(), destination_.c_str()) != 0) {
-    return system_error(errno, "cannot give the finished output this name", destination_);
-  }
-  ::unlink((fs::path(destination_) / kMarkerName).c_str());
+  RETURN_IF_ERROR(journal_->append(Json{{"commit", {{"replaces", identity_of(destination_)}}}}));
+  RETURN_IF_ERROR(journal_->sync());
+  RETURN_IF_ERROR(move_to_destination());
+  RETURN_IF_ERROR(sync_folder(fs::path(destination_).parent_path().string()));
+  Status status = clean_up_after_commit(destination_, *journal_);
   ::close(std::exchange(lock_, -1));
-  return sync_folder(fs::path(destination_).parent_path().string());
+  return status;
 }
 
-Status TargetFolder::replace_existing() {
-  std::string old = partial_;
-  if (::renameat2(AT_FDCWD, partial_.c_str(), AT_FDCWD, destination_.c_str(), RENAME_EXCHANGE) !=
-      0) {
+Status TargetFolder::move_to_destination() {
+  std::error_code ignored;
+  if (fs::exists(fs::symlink_status(destination_, ignored))) {
+    if (::renameat2(AT_FDCWD, partial_.c_str(), AT_FDCWD, destination_.c_str(), RENAME_EXCHANGE) ==
+        0) {
+      return {};
+    }
     // File systems that cannot swap two names: step aside, move in, step back on failure.
-    old = fmt::format("{}.replaced{}", destination_, ::getpid());
-    if (::rename(destination_.c_str(), old.c_str()) != 0) {
+    const std::string aside = destination_ + kAsideSuffix;
+    if (::rename(destination_.c_str(), aside.c_str()) != 0) {
       return system_error(errno, "cannot move the existing output folder aside", destination_);
     }
-    if (::rename(partial_.c_str(), destination_.c_str()) != 0) {
-      const int error_number = errno;
-      ::rename(old.c_str(), destination_.c_str());
-      return system_error(error_number, "cannot give the finished output this name", destination_);
-    }
+    if (::rename(partial_.c_str(), destination_.c_str()) == 0) return {};
+    const int error_number = errno;
+    ::rename(aside.c_str(), destination_.c_str());
+    return system_error(error_number, "cannot give the finished output this name", destination_);
   }
-  std::error_code error;
-  fs::remove_all(old, error);
-  if (error) {
-    log(LogLevel::kWarning, "checkpoint", "the replaced folder could not be removed: {}", old);
-  }
-  return {};
+  if (::rename(partial_.c_str(), destination_.c_str()) == 0) return {};
+  return system_error(errno, "cannot give the finished output this name", destination_);
 }
 
 }  // namespace nibble
