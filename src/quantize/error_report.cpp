@@ -9,37 +9,13 @@
 #include <map>
 
 #include "core/bytes.h"
+#include "numbers/nvfp4.h"
+#include "quantize/methods/row_wise.h"
 
 namespace nibble {
 namespace {
 
 constexpr size_t kGrainElements = size_t{1} << 16;
-
-struct RowSums {
-  double squares = 0.0;
-  double squared_errors = 0.0;
-  double max_abs_error = 0.0;
-};
-
-RowSums compare_row(std::span<const float> weights, std::span<const float> decoded) {
-  constexpr size_t kLanes = 4;
-  std::array<double, kLanes> squares = {};
-  std::array<double, kLanes> errors = {};
-  std::array<double, kLanes> largest = {};
-  // The columns are a multiple of 16.
-  for (size_t i = 0; i + kLanes <= weights.size(); i += kLanes) {
-    for (size_t j = 0; j < kLanes; ++j) {
-      const double weight = weights[i + j];
-      const double error = weight - static_cast<double>(decoded[i + j]);
-      squares[j] += weight * weight;
-      errors[j] += error * error;
-      largest[j] = std::max(largest[j], std::fabs(error));
-    }
-  }
-  return {(squares[0] + squares[1]) + (squares[2] + squares[3]),
-          (errors[0] + errors[1]) + (errors[2] + errors[3]),
-          std::max(std::max(largest[0], largest[1]), std::max(largest[2], largest[3]))};
-}
 
 // What several matrices lost together.
 struct Total {
@@ -94,6 +70,14 @@ std::string error_line(std::string_view name, size_t width, std::string_view sha
 
 }  // namespace
 
+void merge_error(TensorError& error, const TensorError& part) {
+  error.sum_squares += part.sum_squares;
+  error.sum_squared_errors += part.sum_squared_errors;
+  error.max_abs_error = std::max(error.max_abs_error, part.max_abs_error);
+  error.relative_mse = relative_mse(error.sum_squared_errors, error.sum_squares);
+  error.sqnr_db = sqnr_db(error.relative_mse);
+}
+
 double relative_mse(double sum_squared_errors, double sum_squares) {
   if (sum_squared_errors == 0.0) return 0.0;
   return sum_squared_errors / sum_squares;
@@ -108,22 +92,24 @@ TensorError measure_error(const TensorView& weights, const QuantizedMatrixView& 
                           ThreadPool& pool) {
   CHECK((weights.shape == Shape{matrix.rows, matrix.cols}));
   const size_t cols = matrix.cols;
+  const size_t n_blocks = cols / kNvfp4BlockSize;
   const size_t row_bytes = cols * dtype_bytes(weights.dtype);
+  const RowKernels& kernels = best_row_kernels();
   std::vector<RowSums> rows(matrix.rows);
   const size_t grain = std::max<size_t>(1, kGrainElements / std::max<size_t>(1, cols));
   pool.parallel_for(rows.size(), grain, [&](size_t begin, size_t end) {
     std::vector<float> original(cols);
-    std::vector<float> decoded(cols);
     for (size_t r = begin; r < end; ++r) {
-      const TensorView row{weights.dtype, {cols}, weights.bytes.subspan(r * row_bytes, row_bytes)};
-      CHECK(to_f32(row, original).has_value());
-      dequantize_rows(matrix, r, 1, decoded);
-      rows[r] = compare_row(original, decoded);
+      widen_elements(weights.dtype, weights.bytes.data() + r * row_bytes, cols, original.data());
+      rows[r] = kernels.compare(original.data(), n_blocks,
+                                matrix.codes.data() + r * n_blocks * kNvfp4BlockBytes,
+                                matrix.scales.data() + r * n_blocks, matrix.tensor_scale);
     }
   });
 
   TensorError error;
   error.shape = weights.shape;
+  error.target = {WeightTarget::kNvfp4, matrix.input_scale.has_value()};
   error.tensor_scale = matrix.tensor_scale;
   for (const RowSums& row : rows) {
     error.sum_squares += row.squares;
@@ -145,7 +131,8 @@ Json report_json(const QuantizeReport& report) {
                                {"relative_mse", error.relative_mse},
                                {"sqnr_db", finite_or_null(error.sqnr_db)},
                                {"max_abs_error", error.max_abs_error},
-                               {"tensor_scale", error.tensor_scale}});
+                               {"tensor_scale", error.tensor_scale},
+                               {"target", std::string(target_name(error.target))}});
   }
   const Totals totals = totals_of(report);
   json["totals"] = Json::array();
@@ -153,6 +140,7 @@ Json report_json(const QuantizeReport& report) {
     json["totals"].push_back(total_json(role_name(role), total));
   }
   json["total"] = total_json("all", totals.all);
+  if (report.n_calibration_tokens > 0) json["calibration_tokens"] = report.n_calibration_tokens;
   json["n_source_bytes"] = report.n_source_bytes;
   json["n_output_bytes"] = report.n_output_bytes;
   json["elapsed_s"] = report.elapsed_s;

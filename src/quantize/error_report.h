@@ -13,6 +13,11 @@ namespace nibble {
 /// Cost: one pass over both.
 TensorError measure_error(const TensorView& weights, const QuantizedMatrixView& matrix,
                           ThreadPool& pool);
+/// The same for FP8.
+TensorError measure_error(const TensorView& weights, const Fp8MatrixView& matrix, ThreadPool& pool);
+
+/// Adds what another part of the same matrix lost.
+void merge_error(TensorError& error, const TensorError& part);
 
 /// sum_squared_errors / sum_squares; 0 where there is no error, also for a matrix of zeros.
 double relative_mse(double sum_squared_errors, double sum_squares);

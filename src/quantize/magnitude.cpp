@@ -9,6 +9,8 @@
 #include <cmath>
 #include <vector>
 
+#include "quantize/methods/isa/row_kernels.h"
+
 namespace nibble {
 namespace {
 
@@ -35,7 +37,7 @@ std::string index_text(uint64_t index, const Shape& shape) {
   return fmt::format("[{}]", fmt::join(place, ", "));
 }
 
-Error not_finite(const TensorInfo& tensor, const TensorView& values) {
+Error not_finite(const TensorInfo& tensor, const TensorView& values, uint64_t first) {
   const uint64_t index = first_not_finite(values).value_or(0);
   const size_t element_bytes = dtype_bytes(values.dtype);
   float value = 0.0f;
@@ -46,7 +48,7 @@ Error not_finite(const TensorInfo& tensor, const TensorView& values) {
       ErrorCode::kNotFinite,
       fmt::format("the weight at {} (row, column) of shape {} in {} is {}; every weight must be a "
                   "finite number. The checkpoint is damaged: download or export it again",
-                  index_text(index, tensor.shape), shape_text(tensor.shape), tensor.shard,
+                  index_text(first + index, tensor.shape), shape_text(tensor.shape), tensor.shard,
                   std::isnan(value) ? "NaN" : "infinite"),
       tensor.stored_name);
 }
@@ -55,13 +57,22 @@ Error not_finite(const TensorInfo& tensor, const TensorView& values) {
 
 Result<float> largest_magnitude(const Checkpoint& checkpoint, const TensorInfo& tensor,
                                 ThreadPool& pool) {
-  const TensorView values = checkpoint.plain(tensor);
+  return largest_magnitude(tensor, checkpoint.plain(tensor), 0, pool);
+}
+
+Result<float> largest_magnitude(const TensorInfo& tensor, const TensorView& values, uint64_t first,
+                                ThreadPool& pool) {
   const size_t element_bytes = dtype_bytes(values.dtype);
   const size_t n = values.bytes.size() / element_bytes;
+  const RowKernels& kernels = best_row_kernels();
   std::atomic<uint32_t> largest{0};
   pool.parallel_for(n, kGrainElements, [&](size_t begin, size_t end) {
     std::array<float, kPieceElements> piece;
     uint32_t own = 0;
+    if (values.dtype == DType::kBF16) {
+      own = kernels.largest_bf16(values.bytes.data() + 2 * begin, end - begin) << 16;
+      begin = end;
+    }
     for (size_t i = begin; i < end; i += kPieceElements) {
       const std::span<float> out(piece.data(), std::min(kPieceElements, end - i));
       const TensorView part{values.dtype,
@@ -75,7 +86,7 @@ Result<float> largest_magnitude(const Checkpoint& checkpoint, const TensorInfo& 
     }
   });
   const float magnitude = std::bit_cast<float>(largest.load());
-  if (!std::isfinite(magnitude)) return not_finite(tensor, values);
+  if (!std::isfinite(magnitude)) return not_finite(tensor, values, first);
   return magnitude;
 }
 
