@@ -291,7 +291,7 @@ TEST(Writer, RefusesInexactTensorScalesInCompressedTensors) {
   std::vector<PlannedTensor> plan;
   const TensorInfo* head = source->find("lm_head.weight");
   for (const TensorInfo& tensor : source->tensors()) {
-    if (&tensor == head) plan.insert(plan.begin(), {&tensor, true});
+    if (&tensor == head) plan.insert(plan.begin(), {&tensor, WeightTarget::kNvfp4});
     if (&tensor != head) plan.push_back({&tensor});
   }
   QuantizedMatrix matrix = test::quantize_plainly(*source, *head);

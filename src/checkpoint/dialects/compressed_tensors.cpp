@@ -1,5 +1,6 @@
-// compressed-tensors, format "nvfp4-pack-quantized" (llm-compressor, AutoRound's export of that
-// name): second-level scales are stored as divisors. W4A4 with input_global_scale, W4A16 without.
+// compressed-tensors (llm-compressor, AutoRound's export of that name): NVFP4 packed as
+// "nvfp4-pack-quantized", whose second-level scales are stored as divisors, W4A4 with
+// input_global_scale and W4A16 without; FP8 as "float-quantized".
 #include <fmt/format.h>
 
 #include <cmath>
@@ -8,6 +9,7 @@
 #include "checkpoint/dialects/compressed_tensors_description.h"
 #include "checkpoint/dialects/compressed_tensors_parts.h"
 #include "checkpoint/dialects/dialect.h"
+#include "checkpoint/dialects/fp8_output.h"
 #include "checkpoint/dialects/read_descriptions.h"
 #include "numbers/nvfp4.h"
 
@@ -27,15 +29,18 @@ Result<std::vector<CanonicalTensor>> read(const StoredFolder& folder) {
   return read_quantized_tensors(folder, kNames);
 }
 
-std::vector<SafetensorsDeclaration> declare(const std::string& module, uint64_t rows, uint64_t cols,
-                                            bool has_input_scale) {
+std::string refusal(StoredAs /*stored*/) { return {}; }
+
+std::vector<SafetensorsDeclaration> declare(const std::string& module, StoredAs stored,
+                                            uint64_t rows, uint64_t cols) {
+  if (stored.kind != WeightTarget::kNvfp4) return declare_fp8(module, stored, rows, cols, {1});
   auto named = [&](std::string_view ending) { return fmt::format("{}{}", module, ending); };
   std::vector<SafetensorsDeclaration> parts = {
       {named(kNames.codes), DType::kU8, {rows, cols / 2}},
       {named(kNames.scales), DType::kF8E4M3, {rows, cols / kNvfp4BlockSize}},
       {named(kNames.tensor_scale), DType::kF32, {1}},
   };
-  if (has_input_scale) parts.push_back({named(kNames.input_scale), DType::kF32, {1}});
+  if (stored.has_input_scale) parts.push_back({named(kNames.input_scale), DType::kF32, {1}});
   return parts;
 }
 
@@ -57,6 +62,14 @@ Result<std::vector<EncodedPart>> encode(const QuantizedMatrixView& matrix) {
   return parts;
 }
 
+SafetensorsDeclaration declare_cache_scale(const std::string& module) {
+  // Beside the attention: "X.k_proj" becomes "X.k_scale".
+  const size_t dot = module.find_last_of('.');
+  const std::string_view projection = std::string_view(module).substr(dot + 1);
+  return {
+      fmt::format("{}.{}_scale", module.substr(0, dot), projection.substr(0, 1)), DType::kF32, {1}};
+}
+
 std::vector<std::pair<std::string, std::string>> describe(const OutputSummary& summary,
                                                           Json& config) {
   config["quantization_config"] = compressed_tensors_description(summary);
@@ -66,6 +79,7 @@ std::vector<std::pair<std::string, std::string>> describe(const OutputSummary& s
 }  // namespace
 
 const Dialect kCompressedTensorsDialect = {
-    "compressed-tensors", recognises, read, declare, encode, describe};
+    "compressed-tensors", recognises,          read,    refusal, declare, encode,
+    encode_fp8,           declare_cache_scale, describe};
 
 }  // namespace nibble

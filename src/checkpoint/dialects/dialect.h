@@ -3,6 +3,7 @@
 // open.cpp holds the list of all dialects; nothing outside a dialect's own file knows its names.
 #pragma once
 
+#include <compare>
 #include <cstddef>
 #include <optional>
 #include <span>
@@ -13,6 +14,7 @@
 
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/storage/stored_folder.h"
+#include "checkpoint/writer.h"
 #include "core/json.h"
 #include "core/result.h"
 #include "formats/safetensors.h"
@@ -29,17 +31,29 @@ struct CanonicalTensor {
   std::optional<float> input_scale;
 };
 
-/// A module that the output stores quantized or plain, for the description.
+/// How an output stores a matrix.
+struct StoredAs {
+  WeightTarget kind = WeightTarget::kKeep;  ///< kKeep: plain elements
+  bool has_input_scale = false;
+
+  auto operator<=>(const StoredAs&) const = default;
+  bool is_quantized() const { return kind != WeightTarget::kKeep; }
+};
+
+/// A module of the output, for the description.
 struct OutputModule {
   std::string name;  ///< stored name without ".weight"
-  bool quantized = false;
+  StoredAs stored;
   bool linear_like = false;  ///< a weight of at least two dimensions
 };
 
 /// What the description of an output folder is made from.
 struct OutputSummary {
   std::vector<OutputModule> modules;  ///< every tensor that ends in ".weight", in order
-  bool has_input_scales = false;      ///< static activation scales: W4A4, otherwise W4A16
+  bool has_fp8_cache = false;         ///< scales of an FP8 key/value cache are stored
+
+  /// How the quantized modules are stored, without duplicates, in the order of appearance.
+  std::vector<StoredAs> kinds() const;
 };
 
 /// The bytes of one part of a quantized matrix: borrowed from the matrix, or a scalar of its own.
@@ -61,12 +75,18 @@ struct Dialect {
   /// scalars checked; names are made canonical by the caller.
   Result<std::vector<CanonicalTensor>> (*read)(const StoredFolder& folder);
 
-  /// The stored tensors of a quantized matrix [rows, cols] of the module `name`.
-  std::vector<SafetensorsDeclaration> (*declare)(const std::string& module, uint64_t rows,
-                                                 uint64_t cols, bool has_input_scale);
-  /// Their bytes, in the order of declare(). Errors: kInvalidArgument (a scale that the dialect
-  /// cannot hold exactly).
+  /// Why a quantized matrix cannot be stored so; empty where it can.
+  std::string (*refusal)(StoredAs stored);
+  /// The stored tensors of a quantized matrix [rows, cols] of a module.
+  std::vector<SafetensorsDeclaration> (*declare)(const std::string& module, StoredAs stored,
+                                                 uint64_t rows, uint64_t cols);
+  /// Their bytes, in the order of declare(), borrowed from the matrix. Errors: kInvalidArgument (a
+  /// scale that the dialect cannot hold exactly).
   Result<std::vector<EncodedPart>> (*encode)(const QuantizedMatrixView& matrix);
+  Result<std::vector<EncodedPart>> (*encode_fp8)(const Fp8MatrixView& matrix);
+  /// The stored F32 tensor that holds the scale of cached keys (module "X.k_proj") or values
+  /// ("X.v_proj").
+  SafetensorsDeclaration (*declare_cache_scale)(const std::string& module);
   /// Puts the description into the config and returns further files as (name, content).
   std::vector<std::pair<std::string, std::string>> (*describe)(const OutputSummary& summary,
                                                                Json& config);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "checkpoint/dialects/dialect.h"
+#include "checkpoint/dialects/fp8_output.h"
 #include "checkpoint/dialects/modelopt_description.h"
 #include "checkpoint/dialects/quantized_parts.h"
 #include "checkpoint/dialects/read_descriptions.h"
@@ -36,15 +37,26 @@ Result<std::vector<CanonicalTensor>> read(const StoredFolder& folder) {
   return read_quantized_tensors(folder, kNames);
 }
 
-std::vector<SafetensorsDeclaration> declare(const std::string& module, uint64_t rows, uint64_t cols,
-                                            bool has_input_scale) {
+std::string refusal(StoredAs stored) {
+  if (stored.kind == WeightTarget::kFp8Channel) {
+    return "its FP8 layers have one scale a matrix, not one a row";
+  }
+  if (stored.kind == WeightTarget::kFp8Tensor && !stored.has_input_scale) {
+    return "its FP8 layers need a static activation scale";
+  }
+  return {};
+}
+
+std::vector<SafetensorsDeclaration> declare(const std::string& module, StoredAs stored,
+                                            uint64_t rows, uint64_t cols) {
+  if (stored.kind != WeightTarget::kNvfp4) return declare_fp8(module, stored, rows, cols, {});
   auto named = [&](std::string_view ending) { return fmt::format("{}{}", module, ending); };
   std::vector<SafetensorsDeclaration> parts = {
       {named(kNames.codes), DType::kU8, {rows, cols / 2}},
       {named(kNames.scales), DType::kF8E4M3, {rows, cols / kNvfp4BlockSize}},
       {named(kNames.tensor_scale), DType::kF32, {}},
   };
-  if (has_input_scale) parts.push_back({named(kNames.input_scale), DType::kF32, {}});
+  if (stored.has_input_scale) parts.push_back({named(kNames.input_scale), DType::kF32, {}});
   return parts;
 }
 
@@ -57,6 +69,12 @@ Result<std::vector<EncodedPart>> encode(const QuantizedMatrixView& matrix) {
   return parts;
 }
 
+SafetensorsDeclaration declare_cache_scale(const std::string& module) {
+  // Below the projection: "X.k_proj" becomes "X.k_proj.k_scale".
+  const std::string_view projection = std::string_view(module).substr(module.find_last_of('.') + 1);
+  return {fmt::format("{}.{}_scale", module, projection.substr(0, 1)), DType::kF32, {}};
+}
+
 std::vector<std::pair<std::string, std::string>> describe(const OutputSummary& summary,
                                                           Json& config) {
   config["quantization_config"] = modelopt_config_section(summary);
@@ -65,6 +83,8 @@ std::vector<std::pair<std::string, std::string>> describe(const OutputSummary& s
 
 }  // namespace
 
-const Dialect kModelOptDialect = {"modelopt", recognises, read, declare, encode, describe};
+const Dialect kModelOptDialect = {"modelopt", recognises, read,       refusal,
+                                  declare,    encode,     encode_fp8, declare_cache_scale,
+                                  describe};
 
 }  // namespace nibble

@@ -11,6 +11,13 @@ namespace {
 
 constexpr std::string_view kLayers = "layers.";
 
+constexpr std::array<FusedModule, 4> kFusedModules = {{
+    {"qkv_proj", {"q_proj", "k_proj", "v_proj"}},
+    {"gate_up_proj", {"gate_proj", "up_proj", "up_proj"}},
+    {"in_proj_qkvz", {"in_proj_qkv", "in_proj_z", "in_proj_z"}},
+    {"in_proj_ba", {"in_proj_b", "in_proj_a", "in_proj_a"}},
+}};
+
 std::optional<uint64_t> to_number(std::string_view text) {
   uint64_t value = 0;
   const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -43,19 +50,46 @@ void add_to_layer(const OutputModule& module, uint64_t layer, std::string_view p
     return known.parent == kind.parent && known.leaf == kind.leaf;
   });
   if (at == kinds.end()) at = kinds.insert(kinds.end(), std::move(kind));
-  (module.quantized ? at->quantized_layers : at->plain_layers).insert(layer);
-  if (!module.quantized) at->plain_modules.push_back(module.name);
+  at->layers[module.stored].insert(layer);
+  if (!module.stored.is_quantized()) at->plain_modules.push_back(module.name);
 }
 
 void add_to_area(const OutputModule& module, ModelArea& area) {
-  if (module.quantized) {
-    area.any_quantized = true;
+  if (module.stored.is_quantized()) {
+    area.quantized_modules.push_back(module);
   } else {
     area.plain_modules.push_back(module.name);
   }
 }
 
 }  // namespace
+
+std::span<const FusedModule> fused_modules() { return kFusedModules; }
+
+std::string fused_module(std::string_view module) {
+  const size_t leaf = module.find_last_of('.') + 1;
+  for (const FusedModule& fused : kFusedModules) {
+    for (const std::string_view member : fused.members) {
+      if (module.substr(leaf) != member) continue;
+      return std::string(module.substr(0, leaf)) + std::string(fused.name);
+    }
+  }
+  return {};
+}
+
+bool LayerModules::any_quantized() const {
+  return std::any_of(layers.begin(), layers.end(),
+                     [](const auto& entry) { return entry.first.is_quantized(); });
+}
+
+std::vector<StoredAs> OutputSummary::kinds() const {
+  std::vector<StoredAs> kinds;
+  for (const OutputModule& module : modules) {
+    const bool is_known = std::find(kinds.begin(), kinds.end(), module.stored) != kinds.end();
+    if (module.stored.is_quantized() && !is_known) kinds.push_back(module.stored);
+  }
+  return kinds;
+}
 
 ModuleSurvey survey_modules(const OutputSummary& summary) {
   ModuleSurvey survey;

@@ -50,6 +50,6 @@ Result<std::vector<CanonicalTensor>> read(const StoredFolder& folder) {
 
 }  // namespace
 
-const Dialect kPlainHfDialect = {"hf", recognises, read, nullptr, nullptr, nullptr};
+const Dialect kPlainHfDialect = {"hf", recognises, read};
 
 }  // namespace nibble

@@ -6,6 +6,8 @@
 #include <map>
 #include <unordered_set>
 
+#include "checkpoint/dialects/module_kinds.h"
+#include "checkpoint/output/stored_form.h"
 #include "core/json.h"
 #include "numbers/nvfp4.h"
 
@@ -32,18 +34,43 @@ Status check_covers(const Checkpoint& source, const std::vector<PlannedTensor>& 
                   source.folder());
 }
 
-Status check_can_be_nvfp4(const TensorInfo& tensor) {
+Status check_can_be(StoredAs stored, const TensorInfo& tensor, const std::string& stored_name,
+                    const Dialect& dialect) {
+  const bool is_nvfp4 = stored.kind == WeightTarget::kNvfp4;
   const bool fits = tensor.shape.size() == 2 && tensor.shape[0] > 0 && tensor.shape[1] > 0 &&
-                    tensor.shape[1] % kNvfp4BlockSize == 0;
-  if (fits && tensor.stored_name.ends_with(kWeight)) return {};
-  return bad_plan(fmt::format("cannot be stored as NVFP4: its shape is {}; a weight matrix [rows, "
-                              "cols] with cols a multiple of 16 is needed",
-                              shape_text(tensor.shape)),
-                  tensor.name);
+                    (!is_nvfp4 || tensor.shape[1] % kNvfp4BlockSize == 0);
+  if (!fits || !stored_name.ends_with(kWeight)) {
+    return bad_plan(fmt::format("cannot be stored as {}: its shape is {}; a weight matrix [rows, "
+                                "cols]{} is needed",
+                                is_nvfp4 ? "NVFP4" : "FP8", shape_text(tensor.shape),
+                                is_nvfp4 ? " with cols a multiple of 16" : ""),
+                    tensor.name);
+  }
+  const std::string refusal = dialect_refusal(dialect.name, stored.kind, stored.has_input_scale);
+  if (refusal.empty()) return {};
+  return bad_plan(fmt::format("cannot be stored in {}: {}", dialect.name, refusal), tensor.name);
 }
 
-std::string module_name(const TensorInfo& tensor) {
-  return tensor.stored_name.substr(0, tensor.stored_name.size() - kWeight.size());
+// How the output stores a tensor.
+StoredAs stored_as(const Checkpoint& source, const PlannedTensor& planned) {
+  if (planned.target == WeightTarget::kDecode) return {};
+  if (planned.target != WeightTarget::kKeep) return {planned.target, planned.has_input_scale};
+  const TensorInfo& info = *planned.source;
+  if (info.storage == Storage::kNvfp4 ||
+      (info.storage == Storage::kBlocks && info.block_kind == BlockKind::kNvfp4)) {
+    return {WeightTarget::kNvfp4, stored_input_scale(source, info).has_value()};
+  }
+  if (info.storage == Storage::kFp8) {
+    const auto matrix = std::get<Fp8MatrixView>(source.matrix(info));
+    const bool per_row = matrix.scales.size() == matrix.rows && matrix.rows > 1;
+    return {per_row ? WeightTarget::kFp8Channel : WeightTarget::kFp8Tensor,
+            matrix.input_scale.has_value()};
+  }
+  return {};
+}
+
+std::string module_name(const std::string& stored_name) {
+  return stored_name.substr(0, stored_name.size() - kWeight.size());
 }
 
 uint64_t bytes_of(const std::vector<SafetensorsDeclaration>& declarations) {
@@ -95,25 +122,29 @@ Status name_shards(OutputPlan& plan) {
   return {};
 }
 
-Status check_input_scales(const OutputPlan& plan, const std::string& subject) {
-  size_t n_with = 0;
-  size_t n_quantized = 0;
+// Engines run fused matrices as one: what this output quantizes must be quantized alike.
+Status check_fused_alike(const OutputPlan& plan) {
+  std::map<std::string, const OutputTensor*> first;
   for (const OutputTensor& tensor : plan.tensors) {
-    n_quantized += tensor.quantized ? 1 : 0;
-    n_with += tensor.has_input_scale ? 1 : 0;
+    const bool is_ours = tensor.planned.target != WeightTarget::kKeep;
+    const std::string group = is_ours ? fused_module(module_name(tensor.form.name)) : "";
+    if (group.empty()) continue;
+    const OutputTensor& other = *first.emplace(group, &tensor).first->second;
+    if (other.stored == tensor.stored) continue;
+    return bad_plan(
+        fmt::format("is quantized otherwise than {}; engines fuse the two and need both "
+                    "alike",
+                    other.planned.source->name),
+        tensor.planned.source->name);
   }
-  if (n_with == 0 || n_with == n_quantized) return {};
-  return bad_plan(fmt::format("{} of {} quantized matrices have a static activation scale; all of "
-                              "them or none must have one",
-                              n_with, n_quantized),
-                  subject);
+  return {};
 }
 
 }  // namespace
 
 bool OutputPlan::any_quantized() const {
   return std::any_of(tensors.begin(), tensors.end(),
-                     [](const OutputTensor& tensor) { return tensor.quantized; });
+                     [](const OutputTensor& tensor) { return tensor.stored.is_quantized(); });
 }
 
 Result<OutputPlan> plan_output(const Checkpoint& source, const std::vector<PlannedTensor>& plan,
@@ -122,29 +153,30 @@ Result<OutputPlan> plan_output(const Checkpoint& source, const std::vector<Plann
   OutputPlan output;
   Packer packer(output, max_shard_bytes);
   for (const PlannedTensor& planned : plan) {
+    if (planned.target == WeightTarget::kLeaveOut) continue;
     const TensorInfo& info = *planned.source;
     OutputTensor tensor;
     tensor.planned = planned;
-    tensor.quantized = planned.target == WeightTarget::kNvfp4 || info.storage == Storage::kNvfp4;
+    tensor.stored = stored_as(source, planned);
+    ASSIGN_OR_RETURN(tensor.form, stored_form(source, planned));
+    const std::string& name = tensor.form.name;
     std::vector<SafetensorsDeclaration> parts;
-    if (tensor.quantized) {
-      RETURN_IF_ERROR(check_can_be_nvfp4(info));
-      tensor.has_input_scale = planned.target == WeightTarget::kNvfp4
-                                   ? planned.has_input_scale
-                                   : source.nvfp4(info).input_scale.has_value();
-      parts =
-          dialect.declare(module_name(info), info.shape[0], info.shape[1], tensor.has_input_scale);
+    if (tensor.stored.is_quantized()) {
+      RETURN_IF_ERROR(check_can_be(tensor.stored, info, name, dialect));
+      parts = dialect.declare(module_name(name), tensor.stored, info.shape[0], info.shape[1]);
     } else {
-      parts = {{info.stored_name, info.dtype, info.shape}};
+      parts = {{name, tensor.form.dtype, tensor.form.shape}};
     }
-    if (info.stored_name.ends_with(kWeight)) {
-      output.summary.modules.push_back(
-          {module_name(info), tensor.quantized, info.shape.size() >= 2});
+    if (planned.cache_scale) {
+      parts.push_back(dialect.declare_cache_scale(module_name(name)));
+      output.summary.has_fp8_cache = true;
     }
-    output.summary.has_input_scales |= tensor.has_input_scale;
+    if (name.ends_with(kWeight)) {
+      output.summary.modules.push_back({module_name(name), tensor.stored, info.shape.size() >= 2});
+    }
     packer.add(tensor, std::move(parts));
   }
-  RETURN_IF_ERROR(check_input_scales(output, source.folder()));
+  RETURN_IF_ERROR(check_fused_alike(output));
   RETURN_IF_ERROR(name_shards(output));
   return output;
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "checkpoint/dialects/dialect.h"
+#include "checkpoint/output/stored_form.h"
 #include "checkpoint/writer.h"
 #include "core/result.h"
 #include "formats/safetensors.h"
@@ -15,12 +16,15 @@ namespace nibble {
 
 struct OutputTensor {
   PlannedTensor planned;
-  bool quantized = false;        ///< by this run or already in the source
-  bool has_input_scale = false;  ///< of a quantized one
+  StoredAs stored;  ///< quantized by this run or already in the source
+  StoredForm form;
   size_t shard = 0;
   size_t first_part = 0;  ///< index among the shard's declarations
   size_t n_parts = 1;
   uint64_t n_bytes = 0;
+
+  /// Bytes of the tensor itself, without the cache scale that goes with it.
+  uint64_t value_bytes() const { return n_bytes - (planned.cache_scale ? sizeof(float) : 0); }
 };
 
 struct OutputShard {
@@ -42,7 +46,7 @@ struct OutputPlan {
 /// would exceed `max_shard_bytes`, a larger tensor gets a shard of its own. One shard is called
 /// model.safetensors, several model-0000k-of-0000n.safetensors.
 /// Errors: kInvalidArgument (not every tensor of the source exactly once, a tensor that cannot be
-/// NVFP4, input scales for some matrices only).
+/// stored as planned, a kind that the dialect cannot hold, fused matrices quantized differently).
 Result<OutputPlan> plan_output(const Checkpoint& source, const std::vector<PlannedTensor>& plan,
                                const Dialect& dialect, uint64_t max_shard_bytes);
 
