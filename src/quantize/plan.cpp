@@ -7,6 +7,7 @@
 
 #include "checkpoint/writer.h"
 #include "numbers/nvfp4.h"
+#include "quantize/calibration/input_points.h"
 #include "quantize/ignore_pattern.h"
 #include "quantize/methods/method.h"
 #include "quantize/quantize.h"
@@ -38,6 +39,28 @@ Status check_choices(const QuantizeJob& job) {
   if (std::find(dialects.begin(), dialects.end(), job.dialect) == dialects.end()) {
     return unknown_choice("output dialect", job.dialect, dialects);
   }
+  if (!job.kv_cache.empty() && job.kv_cache != "fp8" && job.kv_cache != "keep") {
+    return unknown_choice("key/value cache", job.kv_cache, {"fp8", "keep"});
+  }
+  return {};
+}
+
+// Whether scales of an FP8 cache can be added.
+Status check_cache(const Checkpoint& source, const std::string& dialect) {
+  if (!dialect_holds_cache_scales(dialect)) {
+    return Error(ErrorCode::kInvalidArgument,
+                 "has no place for the scales of an FP8 key/value cache; choose another dialect",
+                 dialect);
+  }
+  for (const TensorInfo& tensor : source.tensors()) {
+    if (!tensor.name.ends_with(".k_scale") && !tensor.name.ends_with(".v_scale")) continue;
+    return Error(
+        ErrorCode::kInvalidArgument,
+        fmt::format("holds scales of a key/value cache already ({}), so none can be added; "
+                    "start from the original checkpoint",
+                    tensor.stored_name),
+        source.folder());
+  }
   return {};
 }
 
@@ -45,9 +68,9 @@ Status check_not_quantized(const Checkpoint& source) {
   for (const TensorInfo& tensor : source.tensors()) {
     if (tensor.storage == Storage::kPlain) continue;
     return Error(ErrorCode::kInvalidArgument,
-                 fmt::format("is already quantized ({}; {} is NVFP4); quantizing starts from the "
+                 fmt::format("is already quantized ({}; {} is {}); quantizing starts from the "
                              "original BF16, F16 or F32 checkpoint",
-                             source.dialect(), tensor.stored_name),
+                             source.dialect(), tensor.stored_name, storage_name(tensor)),
                  source.folder());
   }
   return {};
@@ -62,9 +85,6 @@ std::string reason_outside(const TensorSpec* spec, std::optional<TensorRole> rol
       return "multi-token prediction passes through";
     case TensorRole::kVision:
       return "vision passes through";
-    case TensorRole::kExpertInput:
-    case TensorRole::kExpertOutput:
-      return "experts stored together in one tensor pass through";
     default:
       return fmt::format("{}: not a linear of the layers", role_name(*role));
   }
@@ -132,6 +152,19 @@ Status check_groups_agree(const std::vector<PlanRow>& rows, const std::string& r
   return {};
 }
 
+Status check_dialect_holds(const std::vector<PlanRow>& rows, const std::string& dialect) {
+  for (const PlanRow& row : rows) {
+    const std::string refusal =
+        dialect_refusal(dialect, row.target.weights, row.target.has_input_scale);
+    if (refusal.empty()) continue;
+    return Error(ErrorCode::kInvalidArgument,
+                 fmt::format("cannot become {} in {}: {}; choose another recipe or dialect",
+                             target_name(row.target), dialect, refusal),
+                 row.tensor->name);
+  }
+  return {};
+}
+
 // Rows that a recipe may speak about have no reason yet and get a target or a reason here.
 Status apply_recipe(const Recipe& recipe, std::vector<PlanRow>& rows) {
   std::vector<RecipeMatrix> matrices;
@@ -170,8 +203,8 @@ Status apply_head(const std::string& head, std::vector<PlanRow>& rows) {
   const auto row = std::find_if(rows.begin(), rows.end(), [](const PlanRow& candidate) {
     return candidate.role == TensorRole::kHead;
   });
-  if (chosen->second.keeps() && row == rows.end()) return {};
   if (row == rows.end() || row->reason == kTiedReason) {
+    if (chosen->second.keeps()) return {};
     return Error(ErrorCode::kInvalidArgument,
                  "has no head of its own: its embedding serves as head, and that is kept",
                  "--head");
@@ -199,6 +232,12 @@ std::vector<PlanRow> plan_rows(const Checkpoint& source, const ModelConfig& conf
     if (row.reason.empty()) row.fused_group = spec->fused_group;
     rows.push_back(std::move(row));
   }
+  // Experts lie stacked in some sources and one by one in others; the output is the same for both.
+  if (config.n_experts > 0) {
+    std::stable_sort(rows.begin(), rows.end(), [](const PlanRow& a, const PlanRow& b) {
+      return a.tensor->stored_name < b.tensor->stored_name;
+    });
+  }
   return rows;
 }
 
@@ -224,6 +263,11 @@ std::vector<NamedChoice> quantize_methods() {
   return choices;
 }
 
+bool Plan::needs_calibration() const {
+  return fp8_cache || std::any_of(rows.begin(), rows.end(),
+                                  [](const PlanRow& row) { return row.target.has_input_scale; });
+}
+
 Result<Plan> make_plan(const QuantizeJob& job) {
   RETURN_IF_ERROR(check_choices(job));
   ASSIGN_OR_RETURN(const Recipe recipe, load_recipe(job.recipe));
@@ -234,6 +278,8 @@ Result<Plan> make_plan(const QuantizeJob& job) {
                    parse_model_config(plan.source->config(), job.source + "/config.json"));
   RETURN_IF_ERROR(check_tensors(*plan.source, plan.config));
 
+  plan.fp8_cache = job.kv_cache.empty() ? recipe.fp8_cache : job.kv_cache == "fp8";
+  if (plan.fp8_cache) RETURN_IF_ERROR(check_cache(*plan.source, job.dialect));
   plan.rows = plan_rows(*plan.source, plan.config);
   RETURN_IF_ERROR(apply_recipe(recipe, plan.rows));
   RETURN_IF_ERROR(apply_head(job.head, plan.rows));
@@ -241,9 +287,11 @@ Result<Plan> make_plan(const QuantizeJob& job) {
   RETURN_IF_ERROR(apply_ignores(job.ignore, plan.rows, tied_head));
   keep_groups_alike(plan.rows);
   RETURN_IF_ERROR(check_groups_agree(plan.rows, job.recipe));
+  RETURN_IF_ERROR(check_dialect_holds(plan.rows, job.dialect));
   bool quantizes_any = false;
   for (PlanRow& row : plan.rows) {
     row.n_output_bytes = output_bytes(row);
+    if (plan.fp8_cache && cache_point(row.tensor->name)) row.n_output_bytes += sizeof(float);
     quantizes_any = quantizes_any || row.quantizes();
   }
   if (!quantizes_any) {

@@ -81,6 +81,8 @@ std::string plan_text(const Plan& plan) {
   text += fmt::format("{} of {} tensors are quantized, at {:.3f} bits per weight; {} -> {}\n",
                       quantized.n_tensors, all.n_tensors, bits_per_weight(quantized),
                       human_bytes(all.n_source_bytes), human_bytes(all.n_output_bytes));
+  if (plan.fp8_cache) text += "scales for a key/value cache in FP8 are stored\n";
+  if (plan.needs_calibration()) text += "the model will run over calibration text first\n";
   return text;
 }
 
@@ -111,6 +113,8 @@ Json plan_json(const Plan& plan) {
   }
   const PlanTotal all = total_of(plan, false);
   const PlanTotal quantized = total_of(plan, true);
+  json["fp8_cache"] = plan.fp8_cache;
+  json["needs_calibration"] = plan.needs_calibration();
   json["n_tensors"] = all.n_tensors;
   json["n_quantized"] = quantized.n_tensors;
   json["n_weights"] = quantized.n_weights;

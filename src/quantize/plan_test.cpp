@@ -98,7 +98,7 @@ TEST(Plan, UnknownChoicesListTheKnownOnes) {
   job.recipe = "none";
   EXPECT_THAT(plan_error(job).message, HasSubstr("all, mlp, nvidia, portable, spark"));
   job = nano_job("unused");
-  job.dialect = "gguf";
+  job.dialect = "onnx";
   EXPECT_THAT(plan_error(job).message, HasSubstr("compressed-tensors"));
 }
 

@@ -86,8 +86,21 @@ class Verifier {
         add(kSiblingsDiffer, group,
             fmt::format("the tensor scale of {} is {}, that of {} is {}", first.name, shared,
                         member->name, own));
+      } else if (member->storage == Storage::kFp8) {
+        check_fp8_siblings(group, first, *member);
       }
     }
+  }
+
+  void check_fp8_siblings(const std::string& group, const TensorInfo& first,
+                          const TensorInfo& member) {
+    const auto ours = std::get<Fp8MatrixView>(checkpoint_.matrix(member));
+    const auto theirs = std::get<Fp8MatrixView>(checkpoint_.matrix(first));
+    const bool per_matrix = ours.scales.size() == 1 && theirs.scales.size() == 1;
+    if (!per_matrix || ours.scales[0] == theirs.scales[0]) return;
+    add(kSiblingsDiffer, group,
+        fmt::format("the FP8 scale of {} is {}, that of {} is {}", first.name, theirs.scales[0],
+                    member.name, ours.scales[0]));
   }
 
   Status check_tensors_one_by_one() {
@@ -110,6 +123,7 @@ class Verifier {
 
   void check_against_source(const TensorInfo& tensor) {
     const TensorInfo* original = source_->find(tensor.name);
+    if (original == nullptr && roles_[&tensor] == TensorRole::kCacheScale) return;
     if (original == nullptr) {
       return add(kTensorSurplus, tensor.name,
                  fmt::format("{} is not in the source", shape_text(tensor.shape)));
@@ -121,7 +135,7 @@ class Verifier {
     }
     if (tensor.storage == Storage::kPlain) {
       check_kept(tensor, *original);
-    } else if (original->storage == Storage::kNvfp4) {
+    } else if (tensor.storage == Storage::kNvfp4 && original->storage == Storage::kNvfp4) {
       check_same_codes(tensor, *original);
     } else {
       check_quantized(tensor, *original);
@@ -163,18 +177,41 @@ class Verifier {
     }
   }
 
+  void check_same_fp8(const TensorInfo& tensor, const TensorInfo& original) {
+    const auto ours = std::get<Fp8MatrixView>(checkpoint_.matrix(tensor));
+    const auto theirs = std::get<Fp8MatrixView>(source_->matrix(original));
+    const bool same = std::equal(ours.codes.begin(), ours.codes.end(), theirs.codes.begin(),
+                                 theirs.codes.end()) &&
+                      std::equal(ours.scales.begin(), ours.scales.end(), theirs.scales.begin(),
+                                 theirs.scales.end());
+    if (same) {
+      ++report_.n_identical_tensors;
+    } else {
+      add(kBytesDiffer, tensor.name, "its codes or scales differ from those of the source");
+    }
+  }
+
   void check_quantized(const TensorInfo& tensor, const TensorInfo& original) {
-    if (!is_floating(original.dtype)) {
-      return add(kTypeDiffers, tensor.name,
-                 fmt::format("is NVFP4, the source has {}", dtype_name(original.dtype)));
+    if (tensor.storage == Storage::kFp8 && original.storage == Storage::kFp8) {
+      return check_same_fp8(tensor, original);
+    }
+    if (original.storage != Storage::kPlain || !is_floating(original.dtype)) {
+      return add(
+          kTypeDiffers, tensor.name,
+          fmt::format("is {}, the source has {}", storage_name(tensor), storage_name(original)));
     }
     if (const auto magnitude = largest_magnitude(*source_, original, pool_); !magnitude) {
       return add(kNotFiniteSource, tensor.name, magnitude.error().message);
     }
     const TensorView weights = source_->plain(original);
-    const QuantizedMatrixView matrix = checkpoint_.nvfp4(tensor);
-    check_matrix_codes(tensor.name, weights, matrix, pool_, report_.problems);
-    TensorError error = measure_error(weights, matrix, pool_);
+    TensorError error;
+    if (tensor.storage == Storage::kNvfp4) {
+      const QuantizedMatrixView matrix = checkpoint_.nvfp4(tensor);
+      check_matrix_codes(tensor.name, weights, matrix, pool_, report_.problems);
+      error = measure_error(weights, matrix, pool_);
+    } else {
+      error = measure_error(weights, std::get<Fp8MatrixView>(checkpoint_.matrix(tensor)), pool_);
+    }
     error.name = tensor.name;
     if (const auto role = roles_.find(&tensor); role != roles_.end()) error.role = role->second;
     if (!(error.relative_mse <= kMaxRelativeMse)) {

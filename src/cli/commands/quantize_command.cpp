@@ -2,10 +2,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "checkpoint/writer.h"
 #include "cli/commands/make_commands.h"
 #include "cli/model_source.h"
+#include "cli/template_source.h"
 #include "quantize/quantize.h"
 
 namespace nibble {
@@ -57,6 +59,8 @@ class QuantizeCommand : public Command {
                   "NAME");
     parser.choice("--head", job_.head, {"bf16", "fp8", "nvfp4"},
                   "What the head becomes, whatever the recipe says");
+    parser.choice("--kv", job_.kv_cache, {"fp8", "keep"},
+                  "Store scales for a key/value cache in FP8, whatever the recipe says");
     parser.option("--ignore", job_.ignore,
                   "Keep matrices whose name contains the text, or matches after \"re:\"; may be "
                   "repeated",
@@ -64,11 +68,21 @@ class QuantizeCommand : public Command {
     parser.choice("--to", job_.dialect, writable_dialects(), "Dialect of the output");
     parser.flag("--dry-run", dry_run_, "Print the plan and write nothing");
     parser.flag("--force", job_.force, "Replace an existing DST");
+    parser.group("Calibration, for recipes with activation scales and for --kv fp8");
+    parser.option("--calibration", job_.calibration.path,
+                  "Text to run the model over: a text file, a file of JSON lines, or a folder of "
+                  "them (default: the text that is part of the program)",
+                  "PATH");
+    parser.option("--calibration-samples", job_.calibration.n_samples,
+                  "Pieces of text to read (32)");
+    parser.option("--calibration-tokens", job_.calibration.n_tokens, "Tokens of each piece (512)");
   }
 
   Result<int> run(Console& console, const GeneralOptions& general) override {
     RETURN_IF_ERROR(check_model_folder(job_.source));
     job_.n_threads = general.n_threads;
+    job_.calibration.cpu_implementation = general.cpu;
+    job_.calibration.render_chat = [this](const Json& messages) { return render_chat(messages); };
     ASSIGN_OR_RETURN(const Plan plan, make_plan(job_));
     if (dry_run_) {
       Json json = plan_json(plan);
@@ -87,6 +101,15 @@ class QuantizeCommand : public Command {
   }
 
  private:
+  Result<std::string> render_chat(const Json& messages) {
+    if (!template_) {
+      ASSIGN_OR_RETURN(template_, load_chat_template(job_.source, std::nullopt));
+    }
+    ChatVariables variables;
+    variables.add_generation_prompt = false;
+    return template_->render(messages, variables);
+  }
+
   Json result_json(const QuantizeReport& report, const Plan& plan) const {
     Json json = report_json(report);
     json["output"] = job_.destination;
@@ -109,6 +132,7 @@ class QuantizeCommand : public Command {
 
   QuantizeJob job_;
   bool dry_run_ = false;
+  std::optional<ChatTemplate> template_;
 };
 
 }  // namespace
