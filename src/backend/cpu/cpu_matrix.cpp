@@ -26,27 +26,23 @@ Status check_shape(const MatrixSource& source, MatrixKind kind) {
                            rows, cols));
 }
 
-constexpr BlockDecoder kQ4_0Decoder = {kQ4_0Values, kQ4_0Bytes, decode_q4_0};
-constexpr BlockDecoder kQ8_0Decoder = {kQ8_0Values, kQ8_0Bytes, decode_q8_0};
-constexpr BlockDecoder kQ4KDecoder = {kKValues, kQ4KBytes, decode_q4_k};
-constexpr BlockDecoder kQ5KDecoder = {kKValues, kQ5KBytes, decode_q5_k};
-constexpr BlockDecoder kQ6KDecoder = {kKValues, kQ6KBytes, decode_q6_k};
+struct DecoderOfKind {
+  MatrixKind kind;
+  BlockDecoder decoder;
+};
+constexpr DecoderOfKind kDecoders[] = {
+    {MatrixKind::kQ4_0, {kQ4_0Values, kQ4_0Bytes, decode_q4_0}},
+    {MatrixKind::kQ8_0, {kQ8_0Values, kQ8_0Bytes, decode_q8_0}},
+    {MatrixKind::kQ4K, {kKValues, kQ4KBytes, decode_q4_k}},
+    {MatrixKind::kQ5K, {kKValues, kQ5KBytes, decode_q5_k}},
+    {MatrixKind::kQ6K, {kKValues, kQ6KBytes, decode_q6_k}},
+};
 
 const BlockDecoder* block_decoder(MatrixKind kind) {
-  switch (kind) {
-    case MatrixKind::kQ4_0:
-      return &kQ4_0Decoder;
-    case MatrixKind::kQ8_0:
-      return &kQ8_0Decoder;
-    case MatrixKind::kQ4K:
-      return &kQ4KDecoder;
-    case MatrixKind::kQ5K:
-      return &kQ5KDecoder;
-    case MatrixKind::kQ6K:
-      return &kQ6KDecoder;
-    default:
-      CHECK(false);  // not a kind of blocks
+  for (const DecoderOfKind& row : kDecoders) {
+    if (row.kind == kind) return &row.decoder;
   }
+  CHECK(false);  // not a kind of blocks
 }
 
 }  // namespace
