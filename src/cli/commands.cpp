@@ -13,6 +13,13 @@ constexpr CommandEntry kCommands[] = {
      "  nibble quantize SRC DST --ignore linear_attn --ignore 're:.*layers\\.0\\..*'\n"
      "  nibble quantize SRC DST --dry-run     what would happen to every tensor\n",
      make_quantize_command},
+    {"convert", "Turn a checkpoint into another dialect, or into GGUF and back",
+     "  nibble convert nano-nvfp4 nano-modelopt --to modelopt\n"
+     "  nibble convert nano-nvfp4 nano.gguf --to gguf\n"
+     "  nibble convert models/nano nano-bf16.gguf --to gguf --outtype q8_0\n"
+     "  nibble convert nano.gguf nano-nvfp4 --to compressed-tensors\n"
+     "  nibble convert stock-Q4_K_M.gguf plain --to hf --dequantize\n",
+     make_convert_command},
     {"inspect", "Show what a checkpoint holds",
      "  nibble inspect models/nano\n"
      "  nibble inspect nano-nvfp4 --json\n",

@@ -8,6 +8,7 @@
 namespace nibble {
 
 std::unique_ptr<Command> make_quantize_command();
+std::unique_ptr<Command> make_convert_command();
 std::unique_ptr<Command> make_inspect_command();
 std::unique_ptr<Command> make_verify_command();
 std::unique_ptr<Command> make_eval_command();
