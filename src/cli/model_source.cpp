@@ -52,9 +52,11 @@ EngineOptions engine_options(const GeneralOptions& general) {
 }
 
 Result<std::unique_ptr<Engine>> open_engine(const std::string& path, const GeneralOptions& general,
-                                            Console& console) {
+                                            Console& console, bool requires_tokenizer) {
   RETURN_IF_ERROR(check_model_folder(path));
-  auto engine = Engine::open(path, engine_options(general), console.progress());
+  EngineOptions options = engine_options(general);
+  options.requires_tokenizer = requires_tokenizer;
+  auto engine = Engine::open(path, options, console.progress());
   console.finish_progress();
   return engine;
 }

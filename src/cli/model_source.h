@@ -22,8 +22,9 @@ Status check_model_folder(const std::string& path, std::string_view needed_file 
 EngineOptions engine_options(const GeneralOptions& general);
 
 /// Checks the folder and opens it with the threads and the CPU implementation that were asked for.
+/// Without `requires_tokenizer` a folder without tokenizer.json opens too.
 Result<std::unique_ptr<Engine>> open_engine(const std::string& path, const GeneralOptions& general,
-                                            Console& console);
+                                            Console& console, bool requires_tokenizer = true);
 
 /// The tokenizer of a folder, of a GGUF file, or of a tokenizer.json given itself. No weight is
 /// touched.

@@ -6,10 +6,6 @@
 namespace nibble {
 namespace {
 
-bool is_expert(TensorRole role) {
-  return role == TensorRole::kExpertInput || role == TensorRole::kExpertOutput;
-}
-
 void add(InspectTotal& total, const TensorInfo& tensor) {
   ++total.n_tensors;
   total.n_elements += n_elements(tensor.shape).value_or(0);
@@ -32,7 +28,7 @@ void fill_tensors(const Checkpoint& checkpoint, InspectReport& report) {
     inspected.role = roles ? roles->role_of(tensor.name) : role_without_config(tensor.name);
     if (const TensorSpec* spec = roles ? roles->find(tensor.name) : nullptr) {
       inspected.layer = spec->layer;
-      inspected.is_body_linear = spec->is_linear || is_expert(spec->role);
+      inspected.is_body_linear = spec->is_linear;
     }
     report.tensors.push_back(std::move(inspected));
   }

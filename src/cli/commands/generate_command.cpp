@@ -22,6 +22,10 @@ class GenerateCommand : public Command {
     parser.option("-p,--prompt", prompt_, "The text to continue", "TEXT");
     parser.option("-f,--prompt-file", prompt_file_, "Read the text from a file; - is stdin",
                   "FILE");
+    parser.option("--prompt-ids", prompt_ids_,
+                  "Token ids to continue, separated by commas or blanks, in place of text; with "
+                  "--ids no tokenizer.json is needed",
+                  "LIST");
     parser.option("-n,--max-tokens", max_tokens_, "Most tokens to generate");
     parser.flag("--ids", ids_, "Print token ids in place of text");
     parser.flag("--ignore-eos", ignore_stop_, "Go on after a stop token");
@@ -29,12 +33,22 @@ class GenerateCommand : public Command {
   }
 
   Result<int> run(Console& console, const GeneralOptions& general) override {
-    if (prompt_.has_value() == prompt_file_.has_value()) {
-      return Error(ErrorCode::kInvalidArgument, "give the text by --prompt or by --prompt-file");
+    if (prompt_.has_value() + prompt_file_.has_value() + prompt_ids_.has_value() != 1) {
+      return Error(ErrorCode::kInvalidArgument,
+                   "give the prompt by one of --prompt, --prompt-file and --prompt-ids");
     }
-    ASSIGN_OR_RETURN(const std::string prompt, read_prompt());
-    ASSIGN_OR_RETURN(const auto engine, open_engine(model_, general, console));
-    ASSIGN_OR_RETURN(const std::vector<int32_t> prompt_ids, engine->tokenizer().encode(prompt));
+    std::vector<int32_t> prompt_ids;
+    std::string prompt;
+    if (prompt_ids_) {
+      ASSIGN_OR_RETURN(prompt_ids, parse_token_ids(*prompt_ids_));
+    } else {
+      ASSIGN_OR_RETURN(prompt, read_prompt());
+    }
+    const bool needs_text = !prompt_ids_ || !ids_;
+    ASSIGN_OR_RETURN(const auto engine, open_engine(model_, general, console, needs_text));
+    if (!prompt_ids_) {
+      ASSIGN_OR_RETURN(prompt_ids, engine->tokenizer().encode(prompt));
+    }
     if (prompt_ids.empty()) {
       return Error(ErrorCode::kInvalidArgument, "the prompt is empty: give at least one token");
     }
@@ -47,7 +61,8 @@ class GenerateCommand : public Command {
     std::string text;
     ASSIGN_OR_RETURN(const GenerationResult result,
                      stream(console, *engine, prompt_ids, params, text));
-    print_end(console, general, result, prompt_ids, text, params.sampling.seed);
+    print_end(console, general, result, prompt_ids,
+              engine->has_tokenizer() ? Json(text) : Json(nullptr), params.sampling.seed);
     return result.finish == FinishReason::kCancelled ? 128 + cancel_signal() : 0;
   }
 
@@ -61,25 +76,26 @@ class GenerateCommand : public Command {
   Result<GenerationResult> stream(Console& console, Engine& engine,
                                   const std::vector<int32_t>& prompt_ids,
                                   const GenerationParams& params, std::string& text) const {
-    StreamDecoder decoder(engine.tokenizer());
+    std::optional<StreamDecoder> decoder;
+    if (engine.has_tokenizer()) decoder.emplace(engine.tokenizer());
     size_t n_printed = 0;
     const auto show = [&](const std::string& piece) {
       text += piece;
       if (!ids_) console.print_now(piece);
     };
     auto result = engine.generate(prompt_ids, params, [&](int32_t token) {
-      show(decoder.push(token));
+      if (decoder) show(decoder->push(token));
       if (ids_) console.print_now(fmt::format("{}{}", n_printed++ > 0 ? "," : "", token));
       return true;
     });
-    show(decoder.flush());
+    if (decoder) show(decoder->flush());
     console.print("\n");
     return result;
   }
 
   static void print_end(Console& console, const GeneralOptions& general,
                         const GenerationResult& result, const std::vector<int32_t>& prompt_ids,
-                        const std::string& text, uint64_t seed) {
+                        const Json& text, uint64_t seed) {
     const double prefill_rate = rate(result.n_prompt_tokens, result.prefill_s);
     const double decode_rate = rate(result.tokens.size(), result.decode_s);
     console.print_json({{"text", text},
@@ -102,6 +118,7 @@ class GenerateCommand : public Command {
   std::string model_;
   std::optional<std::string> prompt_;
   std::optional<std::string> prompt_file_;
+  std::optional<std::string> prompt_ids_;
   size_t max_tokens_ = 256;
   bool ids_ = false;
   bool ignore_stop_ = false;
