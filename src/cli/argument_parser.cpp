@@ -4,11 +4,25 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
+#include <cstdint>
+#include <system_error>
 #include <utility>
 
 #include "core/nearest_name.h"
 
 namespace nibble {
+
+namespace {
+
+bool is_count(const std::string& text) {
+  uint64_t value = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, value);
+  return error == std::errc() && rest == end;
+}
+
+}  // namespace
 
 struct ArgumentParser::Impl {
   CLI::App app;
@@ -35,7 +49,8 @@ struct ArgumentParser::Impl {
   template <typename T>
   void add_count(std::string_view names, T& value, std::string_view help) {
     const auto check = [](const std::string& given) {
-      return given.starts_with('-') ? given + " is negative" : std::string();
+      if (given.starts_with('-')) return given + " is negative";
+      return is_count(given) ? std::string() : fmt::format("\"{}\" is not a whole number", given);
     };
     add(names, value, help, "N")->check(CLI::Validator(check, ""));
   }

@@ -101,5 +101,16 @@ TEST(ArgumentParser, HelpAndEnvironment) {
   unsetenv("NIBBLE_TEST_THREADS");
 }
 
+TEST(ArgumentParser, CountsAreWholeNumbers) {
+  for (const char* text : {"-1", "abc", "1.5", "", "0x10", "1e3", "99999999999999999999999"}) {
+    Arguments arguments;
+    const auto refused = arguments.parse({"m", "--threads", text});
+    ASSERT_FALSE(refused) << text;
+    EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument);
+    EXPECT_NE(refused.error().message.find("--threads"), std::string::npos)
+        << refused.error().message;
+  }
+}
+
 }  // namespace
 }  // namespace nibble

@@ -12,6 +12,8 @@
 namespace nibble {
 namespace {
 
+constexpr size_t kMaxThreads = 4096;
+
 ProgressStyle progress_style(const GeneralOptions& options) {
   if (options.progress == "none") return ProgressStyle::kNone;
   if (options.progress == "bar") return ProgressStyle::kBar;
@@ -46,6 +48,12 @@ void GeneralOptions::declare(ArgumentParser& parser) {
   parser.environment("log-level", "NIBBLE_LOG_LEVEL");
 }
 
+Status GeneralOptions::check() const {
+  if (n_threads <= kMaxThreads) return {};
+  return Error(ErrorCode::kInvalidArgument,
+               fmt::format("--threads is {}; expected at most {}", n_threads, kMaxThreads));
+}
+
 Console::Console(const GeneralOptions& options)
     : json_(options.json),
       quiet_(options.quiet),
@@ -55,7 +63,13 @@ Console::Console(const GeneralOptions& options)
 void Console::print(std::string_view text) {
   if (json_) return;
   printer_.finish();
-  std::fwrite(text.data(), 1, text.size(), stdout);
+  write(text);
+}
+
+void Console::write(std::string_view text) {
+  errno = 0;
+  const size_t n_written = std::fwrite(text.data(), 1, text.size(), stdout);
+  if (n_written < text.size() && write_error_ == 0) write_error_ = errno;
 }
 
 void Console::print_now(std::string_view text) {
@@ -67,8 +81,7 @@ void Console::print_now(std::string_view text) {
 void Console::print_json(const Json& result) {
   printer_.finish();
   if (!json_) return;
-  const std::string text = dump_json(result);
-  std::fwrite(text.data(), 1, text.size(), stdout);
+  write(dump_json(result));
 }
 
 void Console::note(std::string_view text) {
@@ -84,7 +97,8 @@ ProgressSink Console::progress() {
 Status Console::flush() {
   errno = 0;
   if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
-    return system_error(errno != 0 ? errno : EIO, "cannot write the result", "stdout");
+    if (write_error_ == 0) write_error_ = errno != 0 ? errno : EIO;
+    return system_error(write_error_, "cannot write the result", "stdout");
   }
   return {};
 }

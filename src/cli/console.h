@@ -22,6 +22,8 @@ struct GeneralOptions {
   std::string log_level = "warning";
 
   void declare(ArgumentParser& parser);
+  /// Errors: kInvalidArgument for more threads than any machine has.
+  Status check() const;
 };
 
 /// The two streams of a running command. With --json, stdout carries exactly one JSON object, the
@@ -53,9 +55,12 @@ class Console {
   Status flush();
 
  private:
+  void write(std::string_view text);
+
   bool json_;
   bool quiet_;
   bool styles_stdout_;
+  int write_error_ = 0;  ///< errno of the first failed write to stdout
   ProgressPrinter printer_;
 };
 

@@ -43,4 +43,9 @@ const char* exit_code_help() {
          "  130  stopped by Ctrl-C (143: by SIGTERM) before the work was done\n";
 }
 
+Error as_template_failure(const Error& error) {
+  if (error.code != ErrorCode::kInvalidArgument) return error;
+  return Error(ErrorCode::kMismatch, error.message, error.subject);
+}
+
 }  // namespace nibble

@@ -22,4 +22,8 @@ int exit_code_of(const Error& error);
 /// The table of codes, for --help.
 const char* exit_code_help();
 
+/// A template that refuses the messages it is given has failed; the arguments were good. Other
+/// errors pass unchanged.
+Error as_template_failure(const Error& error);
+
 }  // namespace nibble

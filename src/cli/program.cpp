@@ -63,6 +63,7 @@ bool asks_for_json(std::span<const std::string> arguments) {
 }
 
 Result<int> run_declared(Command& command, const GeneralOptions& general) {
+  RETURN_IF_ERROR(general.check());
   Console console(general);
   // Containers that grow with the model are the one place where memory can run out without a
   // Result; the exception stops here.

@@ -22,6 +22,9 @@ void install_signal_handlers() {
   action.sa_flags = 0;  // no SA_RESTART: a blocked read of the terminal must return
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  // A limit on the size of files (ulimit -f) is then an error of the write, with a message.
+  action.sa_handler = SIG_IGN;
+  sigaction(SIGXFSZ, &action, nullptr);
 }
 
 }  // namespace nibble

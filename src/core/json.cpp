@@ -50,6 +50,14 @@ std::string place_of(std::string_view text, size_t byte) {
   return fmt::format("line {}, column {}", line, column);
 }
 
+// What the library says, without its name for the kind of error and the place, which is told in our
+// own words.
+std::string_view reason_of(std::string_view text) {
+  const size_t place = text.find("parse error");
+  const size_t colon = place == std::string_view::npos ? place : text.find(": ", place);
+  return colon == std::string_view::npos ? text : text.substr(colon + 2);
+}
+
 Status check_text(std::string_view text, std::string_view subject, const JsonLimits& limits) {
   RETURN_IF_ERROR(check_depth(text, subject, limits.max_depth));
   if (text.starts_with("\xEF\xBB\xBF")) {
@@ -93,7 +101,7 @@ Result<Tree> parse_tree(std::string_view text, std::string_view subject, const J
   } catch (const nlohmann::json::parse_error& e) {
     return Error(ErrorCode::kCorrupt,
                  fmt::format("not valid JSON at {}: {}",
-                             place_of(text, e.byte == 0 ? 0 : e.byte - 1), e.what()),
+                             place_of(text, e.byte == 0 ? 0 : e.byte - 1), reason_of(e.what())),
                  std::string(subject));
   } catch (const nlohmann::json::exception& e) {
     return Error(ErrorCode::kCorrupt, fmt::format("not valid JSON: {}", e.what()),
@@ -126,10 +134,10 @@ Status walk_json(std::string_view text, std::string_view subject, JsonEvents& ev
   SortedJson::sax_parse(text.begin(), text.end(), &events);
   if (events.error_text_.empty()) return {};
   const size_t position = events.error_position_ == 0 ? 0 : events.error_position_ - 1;
-  return Error(
-      ErrorCode::kCorrupt,
-      fmt::format("not valid JSON at {}: {}", place_of(text, position), events.error_text_),
-      std::string(subject));
+  return Error(ErrorCode::kCorrupt,
+               fmt::format("not valid JSON at {}: {}", place_of(text, position),
+                           reason_of(events.error_text_)),
+               std::string(subject));
 }
 
 Result<Json> read_json_file(const std::string& path) {

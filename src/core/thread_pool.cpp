@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -64,9 +65,14 @@ struct ThreadPool::State {
 ThreadPool::ThreadPool(size_t n_threads)
     : n_threads_(n_threads == 0 ? available_processors() : n_threads),
       state_(std::make_unique<State>()) {
-  state_->threads.reserve(n_threads_ - 1);
-  for (size_t i = 1; i < n_threads_; ++i) {
-    state_->threads.emplace_back([this, i] { state_->work(i); });
+  try {
+    state_->threads.reserve(n_threads_ - 1);
+    for (size_t i = 1; i < n_threads_; ++i) {
+      state_->threads.emplace_back([this, i] { state_->work(i); });
+    }
+  } catch (const std::system_error&) {
+    // A limit on processes or tasks: fewer threads do the same work.
+    n_threads_ = state_->threads.size() + 1;
   }
 }
 

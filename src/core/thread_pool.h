@@ -12,7 +12,8 @@ namespace nibble {
 /// Waiting threads spin for some microseconds, then sleep.
 class ThreadPool {
  public:
-  /// n_threads 0 means one per processor that this process may use.
+  /// n_threads 0 means one per processor that this process may use. Where the system refuses so
+  /// many, the pool has as many as it got.
   explicit ThreadPool(size_t n_threads = 0);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;

@@ -5,6 +5,7 @@
 
 #include "chat/conversation.h"
 #include "cli/commands/make_commands.h"
+#include "cli/exit_code.h"
 #include "cli/model_source.h"
 #include "cli/sampling_options.h"
 #include "cli/terminal/line_editor.h"
@@ -140,7 +141,7 @@ class ChatCommand : public Command {
     printer.finish();
     if (!result) {
       // A person can go on after a message that the template or the context refuses.
-      if (!interactive_) return result.error();
+      if (!interactive_) return as_template_failure(result.error());
       console.note(result.error().to_string());
       return {};
     }

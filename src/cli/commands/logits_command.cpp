@@ -1,6 +1,9 @@
 // `nibble logits`: the logits of every position of a token sequence, as a safetensors file.
 #include <fmt/format.h>
 
+#include <filesystem>
+#include <system_error>
+
 #include "cli/commands/make_commands.h"
 #include "cli/model_source.h"
 #include "cli/token_ids.h"
@@ -26,6 +29,7 @@ class LogitsCommand : public Command {
   Result<int> run(Console& console, const GeneralOptions& general) override {
     ASSIGN_OR_RETURN(const std::vector<int32_t> ids, parse_token_ids(ids_));
     RETURN_IF_ERROR(check_model_folder(model_));
+    RETURN_IF_ERROR(check_output());
     EngineOptions options = engine_options(general);
     options.requires_tokenizer = false;
     if (precision_ == "f32") options.cpu_implementation = "scalar";
@@ -42,6 +46,21 @@ class LogitsCommand : public Command {
   }
 
  private:
+  /// Before the model runs rather than after.
+  Status check_output() const {
+    const std::filesystem::path path(output_);
+    const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : ".";
+    std::error_code ignored;
+    if (std::filesystem::is_directory(path, ignored)) {
+      return Error(ErrorCode::kInvalidArgument, "is a folder; expected the name of a file",
+                   output_);
+    }
+    if (std::filesystem::is_directory(folder, ignored)) return {};
+    return Error(ErrorCode::kInvalidArgument,
+                 "does not exist, but should hold the output file; create it first",
+                 folder.string());
+  }
+
   std::string model_;
   std::string ids_;
   std::string precision_ = "auto";

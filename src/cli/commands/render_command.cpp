@@ -1,6 +1,7 @@
 // `nibble render`: what a chat template makes of messages, without a model.
 #include "chat/message.h"
 #include "cli/commands/make_commands.h"
+#include "cli/exit_code.h"
 #include "cli/model_source.h"
 #include "cli/template_source.h"
 
@@ -38,9 +39,10 @@ class RenderCommand : public Command {
     for (const std::string& setting : settings_) {
       RETURN_IF_ERROR(apply_setting(setting, variables.extra));
     }
-    ASSIGN_OR_RETURN(const std::string text, chat_template.render(messages, variables));
-    console.print_json({{"text", text}});
-    console.print(text);
+    const Result<std::string> text = chat_template.render(messages, variables);
+    if (!text) return as_template_failure(text.error());
+    console.print_json({{"text", *text}});
+    console.print(*text);
     return 0;
   }
 
