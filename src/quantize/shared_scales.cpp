@@ -15,7 +15,7 @@ namespace nibble {
 namespace {
 
 constexpr int kNoCode = -1;
-constexpr size_t kMaxNamed = 4;
+constexpr size_t kMaxNamed = 1;
 
 // For every block scale code, the code of the scale times `ratio`; kNoCode where there is none.
 std::array<int, kE4m3MaxCode + 1> scaled_codes(float ratio) {

@@ -12,6 +12,13 @@
 
 namespace nibble {
 
+/// The scalars of a matrix as a file states them that stores their reciprocals: dividing 1 by the
+/// multipliers need not give them back. 0 where the file stores multipliers.
+struct ScaleDivisors {
+  float tensor = 0.0f;
+  float input = 0.0f;
+};
+
 /// Canonical NVFP4: value(r, c) = e2m1(code) * e4m3(scale of block c / 16) * tensor_scale.
 ///   codes   [rows, cols / 2] bytes, even column in the low nibble
 ///   scales  [rows, cols / 16] E4M3 codes, 0x00 to 0x7e
@@ -23,6 +30,7 @@ struct QuantizedMatrixView {
   float tensor_scale = 1.0f;
   /// Static activation scale (multiplier, act_amax / 2688) of a W4A4 checkpoint; kept, not applied.
   std::optional<float> input_scale;
+  ScaleDivisors divisors = {};
 };
 
 /// The same, owning its bytes.
@@ -33,9 +41,10 @@ struct QuantizedMatrix {
   std::vector<uint8_t> scales;
   float tensor_scale = 1.0f;
   std::optional<float> input_scale;
+  ScaleDivisors divisors = {};
 
   QuantizedMatrixView view() const {
-    return {rows, cols, codes, scales, tensor_scale, input_scale};
+    return {rows, cols, codes, scales, tensor_scale, input_scale, divisors};
   }
 };
 

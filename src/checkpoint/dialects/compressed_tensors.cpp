@@ -11,6 +11,7 @@
 #include "checkpoint/dialects/dialect.h"
 #include "checkpoint/dialects/fp8_output.h"
 #include "checkpoint/dialects/read_descriptions.h"
+#include "numbers/bf16.h"
 #include "numbers/nvfp4.h"
 
 namespace nibble {
@@ -44,8 +45,22 @@ std::vector<SafetensorsDeclaration> declare(const std::string& module, StoredAs 
   return parts;
 }
 
+// The divisor that states a multiplier: the one that a file gave, where it is known; else a
+// neighbour of the reciprocal that is a BF16 number, as llm-compressor makes them, if it states the
+// same multiplier.
+float divisor_of(float scale, float stated) {
+  if (1.0f / stated == scale) return stated;
+  const float nearest = 1.0f / scale;
+  for (const float candidate :
+       {nearest, std::nextafter(nearest, 0.0f), std::nextafter(nearest, 2.0f * nearest)}) {
+    const bool is_bf16 = bf16_to_f32(f32_to_bf16(candidate)) == candidate;
+    if (is_bf16 && 1.0f / candidate == scale) return candidate;
+  }
+  return nearest;
+}
+
 Result<std::vector<EncodedPart>> encode(const QuantizedMatrixView& matrix) {
-  const float divisor = 1.0f / matrix.tensor_scale;
+  const float divisor = divisor_of(matrix.tensor_scale, matrix.divisors.tensor);
   if (!std::isnormal(divisor) || 1.0f / divisor != matrix.tensor_scale) {
     return Error(
         ErrorCode::kInvalidArgument,
@@ -58,7 +73,9 @@ Result<std::vector<EncodedPart>> encode(const QuantizedMatrixView& matrix) {
   parts.push_back(borrowed_part(matrix.codes));
   parts.push_back(borrowed_part(matrix.scales));
   parts.push_back(scalar_part(divisor));
-  if (matrix.input_scale) parts.push_back(scalar_part(1.0f / *matrix.input_scale));
+  if (matrix.input_scale) {
+    parts.push_back(scalar_part(divisor_of(*matrix.input_scale, matrix.divisors.input)));
+  }
   return parts;
 }
 

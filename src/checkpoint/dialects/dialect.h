@@ -29,6 +29,7 @@ struct CanonicalTensor {
   float tensor_scale = 1.0f;
   std::vector<float> fp8_scales;  ///< of an FP8 matrix: one, or one a row
   std::optional<float> input_scale;
+  ScaleDivisors divisors = {};
 };
 
 /// How an output stores a matrix.

@@ -173,7 +173,7 @@ class Assembler {
     tensor.info.shape = shape;
     tensor.info.n_bytes += parts.tensor_scale.entry->n_bytes;
     const bool inverted = names_.nvfp4_scalars_are_divisors;
-    const auto scale = read_scalar(parts.tensor_scale, inverted);
+    const auto scale = read_scalar(parts.tensor_scale, inverted, &tensor.divisors.tensor);
     if (scale) tensor.tensor_scale = *scale;
     if (read_input_scale(parts.input_scale, inverted, tensor) && scale) {
       tensors_.push_back(std::move(tensor));
@@ -236,12 +236,13 @@ class Assembler {
   bool read_input_scale(StoredTensor stored, bool inverted, CanonicalTensor& tensor) {
     if (stored.entry == nullptr) return true;
     tensor.info.n_bytes += stored.entry->n_bytes;
-    tensor.input_scale = read_scalar(stored, inverted);
+    tensor.input_scale = read_scalar(stored, inverted, &tensor.divisors.input);
     return tensor.input_scale.has_value();
   }
 
-  // The multiplier that a scalar means, or nothing after a problem was noted.
-  std::optional<float> read_scalar(StoredTensor stored, bool inverted) {
+  // The multiplier that a scalar means, or nothing after a problem was noted. `divisor` gets the
+  // scalar where that is what it is.
+  std::optional<float> read_scalar(StoredTensor stored, bool inverted, float* divisor) {
     const SafetensorsEntry& entry = *stored.entry;
     if (n_elements(entry.shape) != 1 || entry.shape.size() > 1 || !is_floating(entry.dtype) ||
         dtype_bytes(entry.dtype) == 1) {
@@ -258,6 +259,7 @@ class Assembler {
           fmt::format("{} is {}, a finite number above 0 was expected", entry.name, value));
       return std::nullopt;
     }
+    if (inverted) *divisor = value;
     return scale;
   }
 

@@ -67,6 +67,7 @@ Status arrange_nvfp4(const Move& move, const QuantizedMatrixView& in, const Tens
   moved.cols = in.cols;
   moved.tensor_scale = in.tensor_scale;
   moved.input_scale = in.input_scale;
+  moved.divisors = in.divisors;
   move_codes(move, in.codes, 2, in.cols, moved.codes);
   move_codes(move, in.scales, kNvfp4BlockSize, in.cols, moved.scales);
   out.canonical = std::move(moved);

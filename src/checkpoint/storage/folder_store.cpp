@@ -87,7 +87,8 @@ class FolderStore final : public TensorStore {
       case Storage::kNvfp4:
         return QuantizedMatrixView{tensor.info.shape[0], tensor.info.shape[1],
                                    as_codes(data.bytes), as_codes(view(tensor.scales).bytes),
-                                   tensor.tensor_scale,  tensor.input_scale};
+                                   tensor.tensor_scale,  tensor.input_scale,
+                                   tensor.divisors};
       case Storage::kFp8:
         return Fp8MatrixView{tensor.info.shape[0], tensor.info.shape[1], as_codes(data.bytes),
                              tensor.fp8_scales, tensor.input_scale};
