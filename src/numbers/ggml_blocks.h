@@ -129,14 +129,17 @@ NIBBLE_HD constexpr void decode_q6_k(const uint8_t* block, float* values) {
   for (size_t half = 0; half < 2; ++half) {
     const uint8_t* low = block + 64 * half;
     const uint8_t* high = block + 128 + 32 * half;
-    for (size_t q = 0; q < 4; ++q) {
-      for (size_t i = 0; i < 32; ++i) {
-        const uint8_t byte = low[32 * (q % 2) + i];
-        const unsigned nibble = q < 2 ? byte & 15u : byte >> 4;
-        const unsigned pair = (high[i] >> (2 * q)) & 3u;
-        const int code = static_cast<int>(nibble | (pair << 4)) - 32;
-        const auto scale = static_cast<int8_t>(block[192 + 8 * half + 2 * q + i / 16]);
-        values[128 * half + 32 * q + i] = d * static_cast<float>(scale) * static_cast<float>(code);
+    for (size_t run = 0; run < 8; ++run) {  // of 16 values with a scale of their own
+      const size_t q = run / 2;
+      const size_t first = 16 * (run % 2);
+      const uint8_t* nibbles = low + 32 * (q % 2) + first;
+      const unsigned shift = q < 2 ? 0 : 4;
+      const float scale = d * static_cast<float>(static_cast<int8_t>(block[192 + 8 * half + run]));
+      float* out = values + 128 * half + 16 * run;
+      for (size_t i = 0; i < 16; ++i) {
+        const unsigned nibble = (nibbles[i] >> shift) & 15u;
+        const unsigned pair = (high[first + i] >> (2 * q)) & 3u;
+        out[i] = scale * static_cast<float>(static_cast<int>(nibble | (pair << 4)) - 32);
       }
     }
   }
