@@ -49,10 +49,11 @@ class EvalCommand : public Command {
     if (base_) RETURN_IF_ERROR(check_model_folder(*base_));
     RETURN_IF_ERROR(read_inputs());
 
-    ASSIGN_OR_RETURN(const auto engine, open_engine(model_, general, console));
+    const bool needs_tokenizer = text_ || tasks_;
+    ASSIGN_OR_RETURN(const auto engine, open_engine(model_, general, console, needs_tokenizer));
     std::unique_ptr<Engine> base;
     if (base_) {
-      ASSIGN_OR_RETURN(base, open_engine(*base_, general, console));
+      ASSIGN_OR_RETURN(base, open_engine(*base_, general, console, needs_tokenizer));
     }
     EvalReport report;
     report.backend = engine->backend_description();
