@@ -62,10 +62,10 @@ Json total_json(std::string_view role, const Total& total) {
               {"max_abs_error", total.max_abs_error}};
 }
 
-std::string error_line(std::string_view name, size_t width, std::string_view shape, double relative,
-                       double largest) {
-  return fmt::format("{:<{}}  {:>14}  {:>11.4e}  {:>7.2f} dB  {:>11.4e}\n", name, width, shape,
-                     relative, sqnr_db(relative), largest);
+std::string error_line(std::string_view name, size_t width, std::string_view shape,
+                       std::string_view target, double relative, double largest) {
+  return fmt::format("{:<{}}  {:>14}  {:<11}  {:>11.4e}  {:>7.2f} dB  {:>11.4e}\n", name, width,
+                     shape, target, relative, sqnr_db(relative), largest);
 }
 
 }  // namespace
@@ -150,20 +150,21 @@ Json report_json(const QuantizeReport& report) {
 std::string report_text(const QuantizeReport& report) {
   size_t width = 20;
   for (const TensorError& error : report.tensors) width = std::max(width, error.name.size());
-  const std::string header = fmt::format("{:<{}}  {:>14}  {:>11}  {:>10}  {:>11}\n", "tensor",
-                                         width, "shape", "rel. MSE", "SQNR", "max error");
+  const std::string header =
+      fmt::format("{:<{}}  {:>14}  {:<11}  {:>11}  {:>10}  {:>11}\n", "tensor", width, "shape",
+                  "target", "rel. MSE", "SQNR", "max error");
   std::string text = header + std::string(header.size() - 1, '-') + "\n";
   for (const TensorError& error : report.tensors) {
-    text += error_line(error.name, width, shape_text(error.shape), error.relative_mse,
-                       error.max_abs_error);
+    text += error_line(error.name, width, shape_text(error.shape), target_name(error.target),
+                       error.relative_mse, error.max_abs_error);
   }
   text += std::string(header.size() - 1, '-') + "\n";
   const Totals totals = totals_of(report);
   for (const auto& [role, total] : totals.by_role) {
-    text += error_line(role_name(role), width, fmt::format("{} tensors", total.n_tensors),
+    text += error_line(role_name(role), width, fmt::format("{} tensors", total.n_tensors), "",
                        total.relative(), total.max_abs_error);
   }
-  text += error_line("all", width, fmt::format("{} tensors", totals.all.n_tensors),
+  text += error_line("all", width, fmt::format("{} tensors", totals.all.n_tensors), "",
                      totals.all.relative(), totals.all.max_abs_error);
   text += fmt::format("{} -> {} in {:.1f} s\n", human_bytes(report.n_source_bytes),
                       human_bytes(report.n_output_bytes), report.elapsed_s);
