@@ -57,12 +57,14 @@ Json byte_level(bool trim_offsets) {
               {"use_regex", false}};
 }
 
-// Written piece by piece: a tree of so many values would take hundreds of megabytes.
+// Written piece by piece: a tree of so many values would take hundreds of megabytes. Added tokens
+// stand in the vocabulary too where others follow them, so that its ids have no gaps.
 void append_vocabulary(const GgufVocabulary& vocabulary, std::string& text) {
+  size_t n_tokens = vocabulary.n_used;
+  while (n_tokens > 0 && vocabulary.is_added(n_tokens - 1)) --n_tokens;
   const char* separator = "";
   text += "\"vocab\": {";
-  for (size_t id = 0; id < vocabulary.n_used; ++id) {
-    if (vocabulary.is_added(id)) continue;
+  for (size_t id = 0; id < n_tokens; ++id) {
     text += fmt::format("{}{}: {}", separator, dump_json_line(Json((*vocabulary.tokens)[id])), id);
     separator = ", ";
   }
