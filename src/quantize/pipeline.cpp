@@ -14,6 +14,7 @@
 #include "core/ordered_worker.h"
 #include "numbers/nvfp4.h"
 #include "quantize/error_report.h"
+#include "quantize/lora/lora_adapter.h"
 #include "quantize/magnitude.h"
 #include "quantize/methods/fp8.h"
 #include "quantize/methods/method.h"
@@ -108,32 +109,54 @@ class Pipeline {
     });
   }
 
+  // A tensor's values as they are to be stored: the source's, or with the adapter merged in.
+  struct Weights {
+    TensorView view;
+    std::shared_ptr<const Tensor> merged;  // owns what the view shows, where it is not the source
+  };
+
+  Result<Weights> weights_of(const TensorInfo& tensor) {
+    if (plan_.lora == nullptr || !plan_.lora->changes(tensor)) {
+      return Weights{plan_.source->plain(tensor), nullptr};
+    }
+    ASSIGN_OR_RETURN(Tensor merged, plan_.lora->merged(*plan_.source, tensor, pool_));
+    const auto owned = std::make_shared<const Tensor>(std::move(merged));
+    return Weights{owned->view(), owned};
+  }
+
   Status pass_through(const PlanRow& row) {
     const TensorInfo& tensor = *row.tensor;
     if (tensor.storage != Storage::kPlain || !writer_.takes_pieces() || tensor.n_bytes == 0) {
       return pass_whole(tensor);
     }
-    const TensorView values = plan_.source->plain(tensor);
-    const uint64_t total = values.bytes.size();
+    ASSIGN_OR_RETURN(const Weights weights, weights_of(tensor));
+    const uint64_t total = weights.view.bytes.size();
     for (uint64_t begin = 0; begin < total; begin += kPieceBytes) {
       RETURN_IF_ERROR(check_cancelled());
-      const auto bytes = values.bytes.subspan(begin, std::min(kPieceBytes, total - begin));
+      const auto bytes = weights.view.bytes.subspan(begin, std::min(kPieceBytes, total - begin));
       reader_->wait_for(tensor, begin + bytes.size());
       RETURN_IF_ERROR(check_finite(tensor, bytes, begin));
       TensorNote note;
       if (begin + bytes.size() == total) note.source_hash = reader_->hash_of(tensor);
-      const Status queued = write(bytes.size(), [this, bytes, note]() -> Status {
-        writer_.annotate(note);
-        RETURN_IF_ERROR(writer_.write_piece(bytes));
-        release_mapped(bytes);
-        return {};
-      });
+      const Status queued =
+          write(bytes.size(), [this, bytes, note, merged = weights.merged]() -> Status {
+            writer_.annotate(note);
+            RETURN_IF_ERROR(writer_.write_piece(bytes));
+            release_mapped(bytes);
+            return {};
+          });
       RETURN_IF_ERROR(queued);
     }
     return {};
   }
 
   Status pass_whole(const TensorInfo& tensor) {
+    if (plan_.lora != nullptr && plan_.lora->changes(tensor) && tensor.n_bytes > 0) {
+      return Error(ErrorCode::kUnsupported,
+                   "is kept and changed by the adapter, which this output cannot take; quantize to "
+                   "a folder first and convert that",
+                   tensor.stored_name);
+    }
     if (tensor.storage == Storage::kPlain) {
       RETURN_IF_ERROR(check_finite(tensor, plan_.source->plain(tensor).bytes, 0));
     }
@@ -155,10 +178,10 @@ class Pipeline {
     if (row.target.weights != WeightTarget::kNvfp4) return quantize_to_fp8(row, report);
     ASSIGN_OR_RETURN(const float amax, amax_of(row));
     const std::string hash = reader_->hash_of(*row.tensor);
-    const TensorView weights = plan_.source->plain(*row.tensor);
+    ASSIGN_OR_RETURN(const Weights weights, weights_of(*row.tensor));
     const auto matrix = std::make_shared<QuantizedMatrix>();
     TensorError error;
-    RETURN_IF_ERROR(quantize_slabs(weights, nvfp4_tensor_scale(amax), *matrix, error));
+    RETURN_IF_ERROR(quantize_slabs(weights.view, nvfp4_tensor_scale(amax), *matrix, error));
     if (row.target.has_input_scale) {
       matrix->input_scale = nvfp4_tensor_scale(ranges_.inputs.at(row.tensor));
     }
@@ -203,7 +226,8 @@ class Pipeline {
   Status quantize_to_fp8(const PlanRow& row, QuantizeReport& report) {
     ASSIGN_OR_RETURN(const float amax, amax_of(row));
     const std::string hash = reader_->hash_of(*row.tensor);
-    const TensorView weights = plan_.source->plain(*row.tensor);
+    ASSIGN_OR_RETURN(const Weights owned, weights_of(*row.tensor));
+    const TensorView& weights = owned.view;
     std::vector<float> scales = row.target.weights == WeightTarget::kFp8Channel
                                     ? fp8_row_scales(weights, pool_)
                                     : std::vector<float>{fp8_scale(amax)};
@@ -248,7 +272,8 @@ class Pipeline {
   // In pieces behind the reader, where the tensor is the one that it reads for us. Pages of one
   // that is larger than a slab are given back: it is read again.
   Result<float> amax_of_tensor(const TensorInfo& tensor, bool is_next) {
-    const TensorView values = plan_.source->plain(tensor);
+    ASSIGN_OR_RETURN(const Weights weights, weights_of(tensor));
+    const TensorView& values = weights.view;
     const uint64_t total = values.bytes.size();
     const size_t element_bytes = dtype_bytes(values.dtype);
     float amax = 0.0f;

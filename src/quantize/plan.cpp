@@ -9,6 +9,7 @@
 #include "numbers/nvfp4.h"
 #include "quantize/calibration/input_points.h"
 #include "quantize/ignore_pattern.h"
+#include "quantize/lora/lora_adapter.h"
 #include "quantize/methods/method.h"
 #include "quantize/quantize.h"
 #include "quantize/recipe.h"
@@ -255,6 +256,17 @@ uint64_t output_bytes(const PlanRow& row) {
   }
 }
 
+Result<std::shared_ptr<const LoraAdapter>> open_adapter(const std::string& folder,
+                                                        const Plan& plan) {
+  if (plan.needs_calibration()) {
+    return Error(ErrorCode::kUnsupported,
+                 "activation scales are found by running the model without the adapter, so --lora "
+                 "goes with recipes and --kv settings that need none (such as --recipe all)",
+                 folder);
+  }
+  return LoraAdapter::open(folder, *plan.source);
+}
+
 }  // namespace
 
 std::vector<NamedChoice> quantize_methods() {
@@ -300,6 +312,9 @@ Result<Plan> make_plan(const QuantizeJob& job) {
                              "see the plan of a run without --ignore",
                              job.recipe, job.ignore.size()),
                  job.source);
+  }
+  if (!job.lora.empty()) {
+    ASSIGN_OR_RETURN(plan.lora, open_adapter(job.lora, plan));
   }
   return plan;
 }

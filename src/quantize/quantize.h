@@ -18,9 +18,12 @@
 
 namespace nibble {
 
+class LoraAdapter;
+
 /// What the user asked for.
 struct QuantizeJob {
   std::string source;
+  std::string lora;  ///< folder of a PEFT adapter that is merged into the weights; empty: none
   std::string destination;
   std::string method = "sweep";     ///< a name of quantize_methods()
   std::string recipe = "all";       ///< a name of recipes(), or the path of a file
@@ -51,6 +54,7 @@ struct Plan {
   std::shared_ptr<const Checkpoint> source;
   ModelConfig config;
   std::vector<PlanRow> rows;
+  std::shared_ptr<const LoraAdapter> lora;  ///< null: none
   bool fp8_cache = false;  ///< scales for a key/value cache in FP8 are stored
 
   /// Whether some stored scale depends on activations.

@@ -7,6 +7,7 @@
 #include "checkpoint/writer.h"
 #include "cli/commands/make_commands.h"
 #include "cli/model_source.h"
+#include "cli/version.h"
 #include "cli/template_source.h"
 #include "quantize/quantize.h"
 
@@ -39,9 +40,10 @@ std::vector<std::string_view> choice_names(const std::vector<NamedChoice>& choic
   return names;
 }
 
-/// The source has been opened: what is not found now is the place for DST, a bad argument.
-Error as_argument_error(const Error& error) {
-  if (error.code != ErrorCode::kNotFound) return error;
+/// The source has been opened: what is not found now is the place for DST, a bad argument, unless
+/// the error is about the source itself.
+Error as_argument_error(const Error& error, const std::string& source) {
+  if (error.code != ErrorCode::kNotFound || error.subject == source) return error;
   return Error(ErrorCode::kInvalidArgument, error.message, error.subject);
 }
 
@@ -65,6 +67,10 @@ class QuantizeCommand : public Command {
                   "Keep matrices whose name contains the text, or matches after \"re:\"; may be "
                   "repeated",
                   "PATTERN");
+    parser.option("--lora", job_.lora,
+                  "Merge the LoRA adapter in this folder (adapter_config.json, "
+                  "adapter_model.safetensors) into the weights first",
+                  "DIR");
     parser.choice("--to", job_.dialect, writable_dialects(), "Dialect of the output");
     parser.flag("--dry-run", dry_run_, "Print the plan and write nothing");
     parser.flag("--force", job_.force, "Replace an existing DST");
@@ -81,6 +87,7 @@ class QuantizeCommand : public Command {
   Result<int> run(Console& console, const GeneralOptions& general) override {
     RETURN_IF_ERROR(check_model_folder(job_.source));
     job_.n_threads = general.n_threads;
+    job_.program_version = kVersion;
     job_.calibration.cpu_implementation = general.cpu;
     job_.calibration.render_chat = [this](const Json& messages) { return render_chat(messages); };
     ASSIGN_OR_RETURN(const Plan plan, make_plan(job_));
@@ -93,7 +100,7 @@ class QuantizeCommand : public Command {
       return 0;
     }
     const Result<QuantizeReport> done = run_quantize(job_, plan, console.progress());
-    if (!done) return as_argument_error(done.error());
+    if (!done) return as_argument_error(done.error(), job_.source);
     const QuantizeReport& report = *done;
     console.print_json(result_json(report, plan));
     console.print(general.quiet ? job_.destination + "\n" : result_text(report, plan));
@@ -116,6 +123,7 @@ class QuantizeCommand : public Command {
     json["method"] = job_.method;
     json["recipe"] = job_.recipe;
     json["dialect"] = job_.dialect;
+    if (!job_.lora.empty()) json["lora"] = job_.lora;
     json["n_quantized"] = report.tensors.size();
     json["effective_bits"] = effective_bits(plan);
     return json;

@@ -4,6 +4,7 @@
 
 #include "core/content_hash.h"
 #include "quantize/error_report.h"
+#include "quantize/lora/lora_adapter.h"
 
 namespace nibble {
 namespace {
@@ -30,6 +31,7 @@ Json command_json(const QuantizeJob& job, const Plan& plan, const ActivationRang
                   {"method", job.method},
                   {"recipe", file_name(job.recipe)},
                   {"dialect", job.dialect}};
+  if (plan.lora != nullptr) command["lora"] = plan.lora->hash();
   if (!job.head.empty()) command["head"] = job.head;
   if (!job.kv_cache.empty()) command["kv"] = job.kv_cache;
   if (!job.ignore.empty()) command["ignore"] = job.ignore;
