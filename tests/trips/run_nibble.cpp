@@ -8,7 +8,9 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
+#include <thread>
 
 namespace nibble::test {
 namespace {
@@ -103,7 +105,15 @@ RunResult run_nibble(const std::vector<std::string>& arguments, const RunOptions
     if (n_written < 0 && errno != EPIPE) std::abort();
   }
   in.close_end(1);
+  std::thread killer;
+  if (options.kill_after_us >= 0) {
+    killer = std::thread([child, delay = options.kill_after_us] {
+      std::this_thread::sleep_for(std::chrono::microseconds(delay));
+      ::kill(child, SIGKILL);
+    });
+  }
   watch(child, options, out, err, result);
+  if (killer.joinable()) killer.join();  // before the child's number may become somebody else's
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }

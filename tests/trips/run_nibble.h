@@ -19,6 +19,7 @@ struct RunOptions {
   std::string input;                      ///< what stdin holds
   std::vector<std::string> environment;   ///< "NAME=value", added to ours
   int signal_at_first_progress = 0;       ///< sent when the first line on stderr is complete
+  int kill_after_us = -1;                 ///< SIGKILL after so many microseconds; -1: never
   unsigned long long max_file_bytes = 0;  ///< 0: no limit on the size of files it writes
   std::string stdout_file;                ///< where stdout goes in place of `out`
 };

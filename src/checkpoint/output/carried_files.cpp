@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <string_view>
 
+#include "checkpoint/writer.h"
 #include "core/file.h"
 
 namespace nibble {
@@ -19,8 +20,8 @@ constexpr int kMaxDepth = 16;
 constexpr size_t kMaxFiles = 100'000;
 
 // Descriptions that the output states anew or must not have at all.
-constexpr std::array<std::string_view, 3> kRewritten = {"config.json", "hf_quant_config.json",
-                                                        "quantization_config.json"};
+constexpr std::array<std::string_view, 4> kRewritten = {
+    "config.json", "hf_quant_config.json", "quantization_config.json", kManifestFileName};
 constexpr std::array<std::string_view, 6> kWeightEndings = {
     ".safetensors", ".safetensors.index.json", ".bin.index.json", ".pt", ".pth", ".gguf"};
 // Names of the same weights in containers whose ending alone says too little.

@@ -132,7 +132,8 @@ std::string OutputLedger::manifest_text(const Json& command) const {
   Json head = {{"manifest_version", 1}, {"hash", std::string(kContentHashName)}};
   head["command"] = command;
   std::string text = dump_json(head);
-  text.resize(text.find_last_not_of("}\n \t") + 1);
+  text.resize(text.rfind('}'));
+  text.resize(text.find_last_not_of("\n ") + 1);
   text += ",\n  \"tensors\": [";
   const char* separator = "\n";
   for (size_t i = 0; i < finished_.size(); ++i) {
