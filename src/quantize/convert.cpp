@@ -17,6 +17,7 @@
 #include "model/config.h"
 #include "numbers/nvfp4.h"
 #include "quantize/shared_scales.h"
+#include "quantize/verification/stored_values_check.h"
 
 namespace nibble {
 namespace {
@@ -32,10 +33,6 @@ constexpr std::array<std::pair<std::string_view, PlainType>, 5> kPlainTypes = {{
     {"f32", PlainType::kF32},
     {"q8_0", PlainType::kQ8_0},
 }};
-
-// An FP8 cache scale beyond this was never calibrated: activations of 448e4 do not occur.
-constexpr float kMaxCacheScale = 1e4f;
-constexpr float kMinCacheScale = 1e-10f;
 
 Result<PlainType> plain_type_of(const ConvertJob& job) {
   for (const auto& [name, type] : kPlainTypes) {
@@ -203,25 +200,22 @@ class Conversion {
         if (scale == nullptr) {
           scale = source_->find(fmt::format("{}.{}_proj.{}_scale", attention, part, part));
         }
-        if (scale != nullptr) RETURN_IF_ERROR(read_cache_scale(*scale, planned));
+        if (scale != nullptr) RETURN_IF_ERROR(take_cache_scale(*scale, planned));
       }
     }
     return {};
   }
 
-  Status read_cache_scale(const TensorInfo& scale, PlannedTensor& planned) const {
-    float value = 0.0f;
-    const TensorView view = source_->plain(scale);
-    const Status status = to_f32(view, std::span(&value, 1));
-    if (status && value >= kMinCacheScale && value <= kMaxCacheScale) {
-      planned.cache_scale = value;
-      return {};
+  Status take_cache_scale(const TensorInfo& scale, PlannedTensor& planned) const {
+    const auto value = read_cache_scale(*source_, scale);
+    if (!value) {
+      return Error(value.error().code,
+                   fmt::format("{}; give --drop-cache-scales to leave such scales out",
+                               value.error().message),
+                   scale.name);
     }
-    return Error(ErrorCode::kCorrupt,
-                 fmt::format("is {}, which cannot be the scale of an FP8 cache; give "
-                             "--drop-cache-scales to leave such scales out",
-                             status ? fmt::format("{}", value) : status.error().message),
-                 scale.name);
+    planned.cache_scale = *value;
+    return {};
   }
 
   void note_left_out(const CheckpointWriter& writer) {

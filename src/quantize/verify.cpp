@@ -14,6 +14,7 @@
 #include "quantize/verification/folder_check.h"
 #include "quantize/verification/matrix_check.h"
 #include "quantize/verification/problem_kinds.h"
+#include "quantize/verification/stored_values_check.h"
 
 namespace nibble {
 namespace {
@@ -112,6 +113,11 @@ class Verifier {
       }
       if (tensor.storage == Storage::kNvfp4) {
         check_matrix_scales(tensor.name, checkpoint_.nvfp4(tensor), report_.problems);
+      } else if (tensor.storage != Storage::kPlain) {
+        check_codes_finite(checkpoint_, tensor, pool_, report_.problems);
+      } else if (const auto role = roles_.find(&tensor);
+                 role != roles_.end() && role->second == TensorRole::kCacheScale) {
+        check_cache_scale(checkpoint_, tensor, report_.problems);
       }
       if (source_ != nullptr) check_against_source(tensor);
       checkpoint_.release(tensor);

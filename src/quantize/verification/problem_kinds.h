@@ -31,6 +31,11 @@ inline constexpr ProblemKind kBlockScaleInvalid = {
 inline constexpr ProblemKind kTensorScaleInvalid = {
     "tensor_scale_invalid",
     "quantize again; a scale that is far too large was usually stored inverted"};
+inline constexpr ProblemKind kWeightNotFinite = {
+    "weight_not_finite", "quantize again; the file is damaged or its tool wrote NaN codes"};
+inline constexpr ProblemKind kCacheScaleInvalid = {
+    "cache_scale_invalid",
+    "calibrate the FP8 cache, or remove its scales and kv_cache_scheme from the description"};
 inline constexpr ProblemKind kSiblingsDiffer = {
     "siblings_differ",
     "quantize again with one tensor scale for the group: engines fuse its members and use one"};
