@@ -106,16 +106,15 @@ void attention(const Pass& pass, const AttentionWeights& w, const float* inv_fre
   for (const Segment& segment : pass.batch.segments) {
     const State& sequence = *static_cast<State*>(segment.state);
     const State::Layer& cache = sequence.layer(layer);
+    const size_t n = segment.n_rows;
     const size_t position = sequence.n_tokens();
     const size_t rotary_dim = Pass::n(c.rotary_dim);
     float* q = s.q + segment.first_row * q_size;
     float* k = s.k + segment.first_row * kv_size;
     const float* v = s.v + segment.first_row * kv_size;
-    backend.rope(
-        {q, segment.n_rows, n_heads, q_size, q_head_stride, rotary_dim, inv_freq, position});
-    backend.rope(
-        {k, segment.n_rows, n_kv_heads, kv_size, head_dim, rotary_dim, inv_freq, position});
-    backend.kv_append({k, v, segment.n_rows, n_kv_heads, head_dim, position, sequence.capacity(),
+    backend.rope({q, n, n_heads, q_size, q_head_stride, rotary_dim, inv_freq, position});
+    backend.rope({k, n, n_kv_heads, kv_size, head_dim, rotary_dim, inv_freq, position});
+    backend.kv_append({k, v, n, n_kv_heads, head_dim, position, sequence.capacity(),
                        cache.keys.f32(), cache.values.f32()});
 
     AttentionArgs args = {};
@@ -126,7 +125,7 @@ void attention(const Pass& pass, const AttentionWeights& w, const float* inv_fre
     args.v_cache = cache.values.f32();
     args.cache_capacity = sequence.capacity();
     args.first_position = position;
-    args.n_tokens = segment.n_rows;
+    args.n_tokens = n;
     args.n_heads = n_heads;
     args.n_kv_heads = n_kv_heads;
     args.head_dim = head_dim;
