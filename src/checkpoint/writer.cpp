@@ -228,7 +228,7 @@ struct FolderOutput {
           [this](std::span<const std::byte> bytes) { return append_to_part(0, bytes); }));
       ledger->end_part();
     } else if (tensor.stored.kind == WeightTarget::kNvfp4) {
-      ASSIGN_OR_RETURN(const ArrangedMatrix matrix, folder_nvfp4(*source, info));
+      ASSIGN_OR_RETURN(const ArrangedMatrix matrix, grouped_matrix(*source, info));
       RETURN_IF_ERROR(write_parts(dialect->encode(std::get<QuantizedMatrixView>(matrix.source))));
     } else if (info.storage == Storage::kFp8) {
       const auto matrix = std::get<Fp8MatrixView>(source->matrix(info));

@@ -11,6 +11,7 @@
 #include "model/config.h"
 #include "quantize/error_report.h"
 #include "quantize/magnitude.h"
+#include "quantize/verification/dialect_check.h"
 #include "quantize/verification/folder_check.h"
 #include "quantize/verification/matrix_check.h"
 #include "quantize/verification/problem_kinds.h"
@@ -39,13 +40,19 @@ class Verifier {
       report_.n_quantized += tensor.storage == Storage::kNvfp4 ? 1 : 0;
     }
     check_model();
-    check_index(checkpoint_.folder(), report_.dialect, report_.problems);
+    if (!is_gguf_dialect(checkpoint_)) {
+      check_index(checkpoint_.folder(), report_.dialect, report_.problems);
+    }
     RETURN_IF_ERROR(check_tensors_one_by_one());
     if (source_ == nullptr) return checkpoint_.intact();
     check_nothing_missing();
-    check_config(source_->config(), checkpoint_.config(), report_.problems);
-    ASSIGN_OR_RETURN(report_.n_identical_files,
-                     check_files(source_->folder(), checkpoint_.folder(), report_.problems));
+    if (crosses_gguf()) {
+      check_model_settings(source_->config(), checkpoint_.config(), report_.problems);
+    } else {
+      check_config(source_->config(), checkpoint_.config(), report_.problems);
+      ASSIGN_OR_RETURN(report_.n_identical_files,
+                       check_files(source_->folder(), checkpoint_.folder(), report_.problems));
+    }
     RETURN_IF_ERROR(source_->intact());
     return checkpoint_.intact();
   }
@@ -139,22 +146,24 @@ class Verifier {
                  fmt::format("has the shape {}, the source has {}", shape_text(tensor.shape),
                              shape_text(original->shape)));
     }
-    if (tensor.storage == Storage::kPlain) {
+    const bool both_plain =
+        tensor.storage == Storage::kPlain && original->storage == Storage::kPlain;
+    if (both_plain && !crosses_gguf()) {
       check_kept(tensor, *original);
-    } else if (tensor.storage == Storage::kNvfp4 && original->storage == Storage::kNvfp4) {
-      check_same_codes(tensor, *original);
     } else {
-      check_quantized(tensor, *original);
+      check_across(tensor, *original);
     }
     source_->release(*original);
   }
 
+  // Whether one of the two is a GGUF file, which states the same model in another way.
+  bool crosses_gguf() const { return is_gguf_dialect(checkpoint_) || is_gguf_dialect(*source_); }
+
   void check_kept(const TensorInfo& tensor, const TensorInfo& original) {
-    if (original.storage != Storage::kPlain || original.dtype != tensor.dtype) {
-      const bool was_nvfp4 = original.storage == Storage::kNvfp4;
+    if (original.dtype != tensor.dtype) {
       return add(kTypeDiffers, tensor.name,
                  fmt::format("is {}, the source has {}", dtype_name(tensor.dtype),
-                             was_nvfp4 ? "NVFP4" : dtype_name(original.dtype)));
+                             dtype_name(original.dtype)));
     }
     const std::span<const std::byte> ours = checkpoint_.plain(tensor).bytes;
     const std::span<const std::byte> theirs = source_->plain(original).bytes;
@@ -168,40 +177,30 @@ class Verifier {
                     static_cast<size_t>(at - ours.begin()) / dtype_bytes(tensor.dtype)));
   }
 
-  void check_same_codes(const TensorInfo& tensor, const TensorInfo& original) {
-    const QuantizedMatrixView ours = checkpoint_.nvfp4(tensor);
-    const QuantizedMatrixView theirs = source_->nvfp4(original);
-    const bool same = std::equal(ours.codes.begin(), ours.codes.end(), theirs.codes.begin(),
-                                 theirs.codes.end()) &&
-                      std::equal(ours.scales.begin(), ours.scales.end(), theirs.scales.begin(),
-                                 theirs.scales.end()) &&
-                      ours.tensor_scale == theirs.tensor_scale;
-    if (same) {
+  // Compares in the form that all dialects share.
+  void check_across(const TensorInfo& tensor, const TensorInfo& original) {
+    const Result<ArrangedMatrix> ours = grouped_matrix(checkpoint_, tensor);
+    const Result<ArrangedMatrix> theirs = grouped_matrix(*source_, original);
+    if (!ours || !theirs) {
+      return add(kTypeDiffers, tensor.name, (ours ? theirs : ours).error().message);
+    }
+    const bool is_vector = crosses_gguf() && tensor.shape.size() == 1;
+    const Result<Agreement> agreement = compare_across(
+        ours->source, theirs->source, checkpoint_.dialect() != source_->dialect(), is_vector);
+    if (!agreement) return add(kTypeDiffers, tensor.name, agreement.error().message);
+    if (*agreement == Agreement::kQuantized) {
+      return check_quantized(tensor, original, ours->source, std::get<TensorView>(theirs->source));
+    }
+    if (*agreement == Agreement::kSame) {
       ++report_.n_identical_tensors;
     } else {
-      add(kBytesDiffer, tensor.name, "its codes or scales differ from those of the source");
+      add(kBytesDiffer, tensor.name, "its codes, scales or values differ from those of the source");
     }
   }
 
-  void check_same_fp8(const TensorInfo& tensor, const TensorInfo& original) {
-    const auto ours = std::get<Fp8MatrixView>(checkpoint_.matrix(tensor));
-    const auto theirs = std::get<Fp8MatrixView>(source_->matrix(original));
-    const bool same = std::equal(ours.codes.begin(), ours.codes.end(), theirs.codes.begin(),
-                                 theirs.codes.end()) &&
-                      std::equal(ours.scales.begin(), ours.scales.end(), theirs.scales.begin(),
-                                 theirs.scales.end());
-    if (same) {
-      ++report_.n_identical_tensors;
-    } else {
-      add(kBytesDiffer, tensor.name, "its codes or scales differ from those of the source");
-    }
-  }
-
-  void check_quantized(const TensorInfo& tensor, const TensorInfo& original) {
-    if (tensor.storage == Storage::kFp8 && original.storage == Storage::kFp8) {
-      return check_same_fp8(tensor, original);
-    }
-    if (original.storage != Storage::kPlain || !is_floating(original.dtype)) {
+  void check_quantized(const TensorInfo& tensor, const TensorInfo& original,
+                       const MatrixSource& stored, const TensorView& weights) {
+    if (!is_floating(original.dtype)) {
       return add(
           kTypeDiffers, tensor.name,
           fmt::format("is {}, the source has {}", storage_name(tensor), storage_name(original)));
@@ -209,14 +208,14 @@ class Verifier {
     if (const auto magnitude = largest_magnitude(*source_, original, pool_); !magnitude) {
       return add(kNotFiniteSource, tensor.name, magnitude.error().message);
     }
-    const TensorView weights = source_->plain(original);
     TensorError error;
-    if (tensor.storage == Storage::kNvfp4) {
-      const QuantizedMatrixView matrix = checkpoint_.nvfp4(tensor);
-      check_matrix_codes(tensor.name, weights, matrix, pool_, report_.problems);
-      error = measure_error(weights, matrix, pool_);
+    if (const auto* matrix = std::get_if<QuantizedMatrixView>(&stored)) {
+      check_matrix_codes(tensor.name, weights, *matrix, pool_, report_.problems);
+      error = measure_error(weights, *matrix, pool_);
+    } else if (const auto* fp8 = std::get_if<Fp8MatrixView>(&stored)) {
+      error = measure_error(weights, *fp8, pool_);
     } else {
-      error = measure_error(weights, std::get<Fp8MatrixView>(checkpoint_.matrix(tensor)), pool_);
+      return check_blocks(tensor, stored, weights);
     }
     error.name = tensor.name;
     if (const auto role = roles_.find(&tensor); role != roles_.end()) error.role = role->second;
@@ -229,9 +228,28 @@ class Verifier {
     report_.matrices.push_back(std::move(error));
   }
 
+  // Blocks of GGUF, chosen by whoever wrote the file: only their distance can be judged.
+  void check_blocks(const TensorInfo& tensor, const MatrixSource& stored,
+                    const TensorView& weights) {
+    const Result<double> error = relative_mse_across(stored, weights);
+    if (error && *error <= kMaxRelativeMse) return;
+    add(kErrorTooLarge, tensor.name,
+        error ? fmt::format("its relative squared error is {:.4g}; more than {} is never right",
+                            *error, kMaxRelativeMse)
+              : error.error().message);
+  }
+
+  // What a GGUF file has no place for, and what other dialects name differently.
+  bool may_be_missing(const TensorInfo& original) const {
+    const bool is_cache_scale =
+        original.name.ends_with(".k_scale") || original.name.ends_with(".v_scale");
+    if (is_cache_scale) return checkpoint_.dialect() != source_->dialect();
+    return is_gguf_dialect(checkpoint_) && original.name.starts_with("visual.");
+  }
+
   void check_nothing_missing() {
     for (const TensorInfo& original : source_->tensors()) {
-      if (checkpoint_.find(original.name) != nullptr) continue;
+      if (checkpoint_.find(original.name) != nullptr || may_be_missing(original)) continue;
       add(kTensorMissing, original.name,
           fmt::format("{} of the source is not in the export", shape_text(original.shape)));
     }

@@ -66,12 +66,16 @@ bool must_decode(const GgufTensor& tensor, const GgufPlacedName* placed) {
   return has_blocks || values == GgufValues::kPlusOne || values == GgufValues::kMinusExp;
 }
 
-// The canonical shape of a tensor that lacks an axis of size 1 in the file.
+// The canonical shape of a tensor that may lack an axis of size 1 in the file: conv1d is
+// [channels, 1, taps], the shared expert's gate one row.
 Shape with_axis(const GgufTensor& tensor, GgufValues values) {
   Shape shape = tensor.shape;
   if (values != GgufValues::kOneAxisLess) return shape;
-  if (shape.size() == 1) shape.insert(shape.begin(), 1);  // one row: the shared expert's gate
-  if (shape.size() == 2 && tensor.shape.size() == 2) shape.insert(shape.begin() + 1, 1);
+  if (shape.size() == 1) {
+    shape.insert(shape.begin(), 1);
+  } else if (shape.size() == 2 && shape[0] != 1) {
+    shape.insert(shape.begin() + 1, 1);
+  }
   return shape;
 }
 

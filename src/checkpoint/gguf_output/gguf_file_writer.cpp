@@ -236,6 +236,15 @@ Result<std::vector<GgufField>> all_fields(const Checkpoint& source, const GgufPl
       const std::vector<GgufField> tokenizer,
       gguf_tokenizer_fields(texts, plan.contents.vocab_size, source.config(), source.folder()));
   fields.insert(fields.end(), tokenizer.begin(), tokenizer.end());
+  // Without a vocabulary llama.cpp knows no other way to the number of its tokens.
+  if (texts.tokenizer.empty()) {
+    const auto named = std::find_if(fields.begin(), fields.end(), [](const GgufField& field) {
+      return field.key == "general.architecture";
+    });
+    CHECK(named != fields.end());
+    fields.push_back({std::get<std::string>(named->value) + ".vocab_size",
+                      static_cast<uint32_t>(plan.contents.vocab_size)});
+  }
   return fields;
 }
 

@@ -290,9 +290,9 @@ class Planner {
       return {draft.parts.size(), first.placed.n_rows, tensor.shape.back()};
     }
     Shape shape = tensor.shape;
-    if (first.placed.row->values == GgufValues::kOneAxisLess) {
+    if (first.placed.row->values == GgufValues::kOneAxisLess && shape.size() > 2) {
       const auto one = std::find(shape.begin(), shape.end(), 1u);
-      if (one != shape.end() && shape.size() > 1) shape.erase(one);
+      if (one != shape.end()) shape.erase(one);
     }
     return shape;
   }

@@ -14,6 +14,7 @@ namespace nibble {
 namespace {
 
 constexpr uint64_t kMaxCount = uint64_t{1} << 24;
+constexpr uint64_t kMaxLayers = 1024;
 constexpr uint32_t kQuantizationVersion = 2;
 
 // Reads numbers of one JSON object and remembers the first that is wrong.
@@ -111,14 +112,33 @@ class Fields {
   std::vector<GgufField> fields_;
 };
 
-// "qwen3.5-9b-base" becomes "Qwen3.5 9b Base": words of lower-case letters get a capital.
-std::string title_of(const std::string& name) {
-  std::string title = name;
-  std::replace(title.begin(), title.end(), '-', ' ');
+bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+
+// Words in lower case get capitals, but for versions and sizes ("v2", "9b").
+std::string title_word(std::string word) {
+  const bool has_capital =
+      std::any_of(word.begin(), word.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
+  const bool is_version = word.size() > 1 && word[0] == 'v' && word[1] >= '0' && word[1] <= '9';
+  if (has_capital || is_version || (word[0] >= '0' && word[0] <= '9')) return word;
   bool begins = true;
-  for (char& c : title) {
+  for (char& c : word) {
     if (begins && c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
-    begins = c == ' ';
+    begins = !is_letter(c);
+  }
+  return word;
+}
+
+// "qwen3.5-9b-base" becomes "Qwen3.5 9b Base".
+std::string title_of(const std::string& name) {
+  std::string title;
+  std::string word;
+  for (const char c : name + "-") {
+    if (c != '-' && c != ' ') {
+      word.push_back(c);
+    } else if (!word.empty()) {
+      title += (title.empty() ? "" : " ") + title_word(std::move(word));
+      word.clear();
+    }
   }
   return title;
 }
@@ -205,17 +225,22 @@ Status add_layer_kinds(const ConfigNumbers& text, uint64_t n_layers, uint64_t n_
   ConfigNumbers numbers = text;
   const uint64_t interval = numbers.optional_count("full_attention_interval").value_or(4);
   RETURN_IF_ERROR(numbers.status());
+  std::vector<bool> recurrent;
+  recurrent.reserve(n_layers + n_mtp_layers);
   if (const Json* types = text.find("layer_types"); types != nullptr) {
     if (!types->is_array() || types->size() != n_layers) {
       return Error(ErrorCode::kCorrupt,
                    fmt::format("layer_types is not a list of {} layer types", n_layers), subject);
     }
-    std::vector<bool> recurrent;
-    recurrent.reserve(n_layers + n_mtp_layers);
     for (const Json& type : *types) recurrent.push_back(type == "linear_attention");
-    recurrent.resize(n_layers + n_mtp_layers, false);
-    fields.add_model("attention.recurrent_layers", GgufArray(std::move(recurrent)));
+  } else {
+    if (interval == 0) {
+      return Error(ErrorCode::kCorrupt, "full_attention_interval is 0", subject);
+    }
+    for (uint64_t i = 1; i <= n_layers; ++i) recurrent.push_back(i % interval != 0);
   }
+  recurrent.resize(n_layers + n_mtp_layers, false);
+  fields.add_model("attention.recurrent_layers", GgufArray(std::move(recurrent)));
   fields.add_count("full_attention_interval", interval);
   return {};
 }
@@ -266,6 +291,7 @@ Result<GgufModelShape> read_gguf_model_shape(const Json& config, const std::stri
   }
   GgufModelShape shape;
   shape.n_layers = text.count("num_hidden_layers");
+  if (shape.n_layers > kMaxLayers) text.fail("num_hidden_layers", "at most 1024 layers");
   shape.n_experts = text.optional_count("num_experts").value_or(0);
   shape.is_mixture_of_experts = shape.n_experts != 0;
   shape.heads.n_key_heads = text.count("linear_num_key_heads");

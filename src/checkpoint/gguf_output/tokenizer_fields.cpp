@@ -173,10 +173,14 @@ std::string merge_part(const std::string& part) {
   return text;
 }
 
+// An empty list is written too: llama.cpp refuses a file without one.
 Status add_merges(const SortedJson& tokenizer, const std::string& subject,
                   std::vector<GgufField>& fields) {
   const SortedJson* merges = find(tokenizer["model"], "merges");
-  if (merges == nullptr || merges->empty()) return {};
+  if (merges == nullptr) {
+    fields.push_back({"tokenizer.ggml.merges", GgufArray(std::vector<std::string>())});
+    return {};
+  }
   if (!merges->is_array()) return corrupt("merges is not a list", subject);
   std::vector<std::string> texts;
   texts.reserve(merges->size());

@@ -6,24 +6,12 @@
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/grouped_matrix.h"
 #include "checkpoint/value_heads.h"
 #include "core/result.h"
 #include "tensor/matrix_source.h"
 
 namespace nibble {
-
-/// The tensor as the output holds it. `source` borrows the checkpoint's bytes where nothing moves,
-/// otherwise the bytes owned here. Move-only, so that the views stay valid.
-struct ArrangedMatrix {
-  MatrixSource source;
-  std::vector<std::byte> bytes;
-  std::vector<float> scales;
-  QuantizedMatrix canonical;
-
-  explicit ArrangedMatrix(MatrixSource borrowed) : source(std::move(borrowed)) {}
-  ArrangedMatrix(ArrangedMatrix&&) = default;
-  ArrangedMatrix& operator=(ArrangedMatrix&&) = default;
-};
 
 /// Where the heads of a source stand, and where those of the output do.
 struct HeadArrangement {

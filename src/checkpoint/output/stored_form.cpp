@@ -107,10 +107,11 @@ Status write_converted(const Checkpoint& source, const PlannedTensor& planned,
                          element_type_of(form.dtype), ValueChange::kNone, sink);
 }
 
-Result<ArrangedMatrix> folder_nvfp4(const Checkpoint& source, const TensorInfo& tensor) {
+Result<ArrangedMatrix> grouped_matrix(const Checkpoint& source, const TensorInfo& tensor) {
   ASSIGN_OR_RETURN(const HeadArrangement arrangement, folder_arrangement(source));
   ASSIGN_OR_RETURN(ArrangedMatrix arranged, arrange_matrix(source, tensor, arrangement));
-  if (const auto* blocks = std::get_if<BlockMatrixView>(&arranged.source)) {
+  const auto* blocks = std::get_if<BlockMatrixView>(&arranged.source);
+  if (blocks != nullptr && blocks->kind == BlockKind::kNvfp4) {
     arranged.canonical = canonical_nvfp4(*blocks);
     arranged.source = arranged.canonical.view();
   }

@@ -40,9 +40,6 @@ Result<HeadArrangement> folder_arrangement(const Checkpoint& source);
 Status write_converted(const Checkpoint& source, const PlannedTensor& planned,
                        const StoredForm& form, const ByteSink& sink);
 
-/// The NVFP4 matrix of a source in a folder's order. Borrows from the source where nothing changes.
-Result<ArrangedMatrix> folder_nvfp4(const Checkpoint& source, const TensorInfo& tensor);
-
 /// The config of a folder made from the source: where that is a GGUF file, the config of a text
 /// model with grouped value heads; otherwise the source's.
 Json folder_config(const Checkpoint& source);
