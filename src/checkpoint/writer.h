@@ -72,6 +72,11 @@ std::vector<std::string_view> writable_dialects();
 /// Why a dialect cannot hold such matrices; empty where it can, and for dialects that do not exist.
 std::string dialect_refusal(std::string_view dialect, WeightTarget target, bool has_input_scale);
 
+/// What the columns of an NVFP4 matrix must be a multiple of: a block, four of them in GGUF.
+constexpr uint64_t nvfp4_column_multiple(std::string_view dialect) {
+  return dialect == "gguf" ? 64 : 16;
+}
+
 /// Whether a dialect has a place for the scales of an FP8 key/value cache.
 bool dialect_holds_cache_scales(std::string_view dialect);
 

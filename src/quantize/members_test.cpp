@@ -133,6 +133,27 @@ TEST(Members, OneExpertCanBeKept) {
   EXPECT_EQ(checkpoint->find("layers.0.mlp.experts.4.up_proj.weight")->storage, Storage::kNvfp4);
 }
 
+// Blocks of GGUF hold 64 values, and the experts' intermediate size is 32.
+TEST(Members, MatricesTooNarrowForGgufAreKept) {
+  const test::TemporaryFolder folder;
+  QuantizeJob job = job_of(test::source_path(kMoe), folder.path() + "/out.gguf");
+  job.dialect = "gguf";
+  test::quantized(job);
+  const auto checkpoint = Checkpoint::open(job.destination).value();
+  const auto is_nvfp4 = [&](const std::string& name) {
+    const TensorInfo* tensor = checkpoint->find(name);
+    EXPECT_NE(tensor, nullptr) << name;
+    return tensor != nullptr && storage_name(*tensor) == "NVFP4";
+  };
+  EXPECT_FALSE(is_nvfp4("layers.0.mlp.experts.3.down_proj.weight"));
+  EXPECT_FALSE(is_nvfp4("layers.0.mlp.shared_expert.down_proj.weight"));
+  EXPECT_TRUE(is_nvfp4("layers.0.mlp.experts.3.up_proj.weight"));
+  EXPECT_TRUE(is_nvfp4("layers.0.linear_attn.out_proj.weight"));
+  const std::vector<int32_t> tokens = {84, 104, 101, 32, 113};
+  const auto logits = logits_of(job.destination, tokens);
+  EXPECT_LT(relative_distance(logits_of(job.source, tokens), logits), 0.25);
+}
+
 // The plan lists what is written, not what is read.
 TEST(Members, PlanHasARowForEveryMatrixOfAStack) {
   const test::TemporaryFolder folder;

@@ -122,6 +122,18 @@ Status apply_ignores(const std::vector<std::string>& patterns, std::vector<PlanR
   return {};
 }
 
+// Matrices that become NVFP4 elsewhere may be too narrow for the blocks of this dialect.
+void keep_narrow(const std::string& dialect, std::vector<PlanRow>& rows) {
+  const uint64_t multiple = nvfp4_column_multiple(dialect);
+  for (PlanRow& row : rows) {
+    if (row.target.weights != WeightTarget::kNvfp4 || row.tensor->shape[1] % multiple == 0)
+      continue;
+    row.target = {};
+    row.reason = fmt::format("its {} columns are not a multiple of {}, as {} needs",
+                             row.tensor->shape[1], multiple, dialect);
+  }
+}
+
 // Engines fuse the members of a group into one matrix, so one kept member keeps them all.
 void keep_groups_alike(std::vector<PlanRow>& rows) {
   std::unordered_map<std::string, const PlanRow*> kept;
@@ -297,6 +309,7 @@ Result<Plan> make_plan(const QuantizeJob& job) {
   RETURN_IF_ERROR(apply_head(job.head, plan.rows));
   const bool tied_head = plan.source->find("lm_head.weight") == nullptr;
   RETURN_IF_ERROR(apply_ignores(job.ignore, plan.rows, tied_head));
+  keep_narrow(job.dialect, plan.rows);
   keep_groups_alike(plan.rows);
   RETURN_IF_ERROR(check_groups_agree(plan.rows, job.recipe));
   RETURN_IF_ERROR(check_dialect_holds(plan.rows, job.dialect));
