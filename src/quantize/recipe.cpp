@@ -217,9 +217,9 @@ Result<Recipe> load_recipe(const std::string& name_or_path) {
     const auto near = nearest_name(name_or_path, names);
     return Error(
         ErrorCode::kInvalidArgument,
-        fmt::format("there is no recipe \"{}\"{}; choose one of: {}; or give the path of a "
-                    "recipe file, NAME.json",
-                    name_or_path, near ? fmt::format(": did you mean \"{}\"?", *near) : "",
+        fmt::format("there is no recipe \"{}\"{}; choose one of {}, or give the path of a recipe "
+                    "file, NAME.json",
+                    name_or_path, near ? fmt::format(" (did you mean \"{}\"?)", *near) : "",
                     fmt::join(names, ", ")));
   }
   auto text = read_file(name_or_path, kMaxRecipeBytes);
