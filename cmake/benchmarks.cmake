@@ -1,4 +1,5 @@
-# One Google Benchmark program a file of benchmarks/kernels/, linked with the rooms that it includes.
+# One Google Benchmark program a file of benchmarks/kernels/, linked with the rooms that it includes;
+# and make_checkpoint, which writes random checkpoints of real shapes to measure with.
 find_package(benchmark REQUIRED)
 
 function(add_benchmarks)
@@ -19,4 +20,7 @@ function(add_benchmarks)
     target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR})
     target_compile_definitions(${name} PRIVATE NIBBLE_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   endforeach()
+
+  add_executable(make_checkpoint ${CMAKE_SOURCE_DIR}/tools/make_checkpoint.cpp)
+  target_link_libraries(make_checkpoint PRIVATE nibble_model nibble_warnings)
 endfunction()

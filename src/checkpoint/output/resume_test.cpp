@@ -87,6 +87,14 @@ class CutRun : public testing::Test {
     return {};
   }
 
+  /// The shard of the unfinished output whose name begins so; empty where there is none.
+  std::string shard_path(const std::string& start) const {
+    for (const auto& entry : fs::directory_iterator(folder_.path("out.partial"))) {
+      if (entry.path().filename().string().starts_with(start)) return entry.path().string();
+    }
+    return {};
+  }
+
   void expect_finished() {
     ASSERT_TRUE(run(folder_.path("out"), source_->tensors().size(), true));
     EXPECT_FALSE(fs::exists(folder_.path("out.partial")));
@@ -120,8 +128,8 @@ TEST_F(CutRun, GoesOnAtEveryTensor) {
 TEST_F(CutRun, BelievesOnlyWhatItReadsBack) {
   const size_t n = source_->tensors().size();
   ASSERT_TRUE(run(folder_.path("out"), n - 2, false));
-  const std::string shard = folder_.path(partial_ + "model-00002-of-00003.safetensors");
-  ASSERT_TRUE(fs::exists(shard));
+  const std::string shard = shard_path("model-00002-of-");
+  ASSERT_FALSE(shard.empty());
   std::string bytes = read_text(shard);
   bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
   write_text(shard, bytes);
@@ -131,7 +139,7 @@ TEST_F(CutRun, BelievesOnlyWhatItReadsBack) {
 
   fs::remove_all(folder_.path("out"));
   ASSERT_TRUE(run(folder_.path("out"), n / 2, false));
-  fs::resize_file(folder_.path(partial_ + "model-00001-of-00003.safetensors"), 100);
+  fs::resize_file(shard_path("model-00001-of-"), 100);
   expect_finished();
   EXPECT_EQ(n_taken_over_, 0u);
 }

@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <filesystem>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -105,12 +107,24 @@ Status check_parent(const fs::path& parent, uint64_t needed_bytes) {
   return {};
 }
 
+// A process that was just killed holds its lock until the system has taken its memory apart.
+constexpr int kLockTries = 20;
+constexpr auto kLockPause = std::chrono::milliseconds(100);
+
+bool try_lock(int descriptor) {
+  for (int i = 0; i < kLockTries; ++i) {
+    if (::flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return true;
+    std::this_thread::sleep_for(kLockPause);
+  }
+  return false;
+}
+
 // Locks the journal of a folder; the lock goes with the process.
 Result<int> lock_journal(const fs::path& folder) {
   const std::string path = (folder / kJournalName).string();
   const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (descriptor < 0) return system_error(errno, "cannot open for writing", path);
-  if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+  if (!try_lock(descriptor)) {
     ::close(descriptor);
     return Error(ErrorCode::kAlreadyExists, "another run is writing this folder; wait for it",
                  folder.string());
