@@ -27,6 +27,21 @@ constexpr std::array<GgufTypeInfo, 14> kTypes = {{
     {GgufType::kNvfp4, "NVFP4", 64, 36},
 }};
 
+// Types that other programs write and nibble does not read, so that messages can name them.
+constexpr std::array<std::pair<uint32_t, std::string_view>, 21> kOtherTypes = {{
+    {3, "Q4_1"},   {6, "Q5_0"},     {7, "Q5_1"},    {9, "Q8_1"},     {10, "Q2_K"},  {11, "Q3_K"},
+    {15, "Q8_K"},  {16, "IQ2_XXS"}, {17, "IQ2_XS"}, {18, "IQ3_XXS"}, {19, "IQ1_S"}, {20, "IQ4_NL"},
+    {21, "IQ3_S"}, {22, "IQ2_S"},   {23, "IQ4_XS"}, {29, "IQ1_M"},   {34, "TQ1_0"}, {35, "TQ2_0"},
+    {39, "MXFP4"}, {41, "Q1_0"},    {42, "Q2_0"},
+}};
+
+std::string type_text(uint32_t type) {
+  for (const auto& [number, name] : kOtherTypes) {
+    if (number == type) return std::string(name);
+  }
+  return fmt::format("number {}", type);
+}
+
 constexpr uint32_t kMagic = 0x46554747;  // "GGUF"
 constexpr uint64_t kMaxFields = 1u << 16;
 constexpr uint64_t kMaxTensors = 1u << 20;
@@ -194,7 +209,9 @@ Result<GgufTensor> read_tensor(Reader& reader) {
   const GgufTypeInfo* info = gguf_type_info(type);
   if (info == nullptr) {
     Error error = reader.corrupt(
-        fmt::format("{} has type number {}, which nibble does not read", what, type));
+        fmt::format("{} has the type {}, which nibble does not read; use a file of F32, F16, BF16, "
+                    "Q8_0, Q4_0, Q4_K, Q5_K, Q6_K or NVFP4",
+                    what, type_text(type)));
     error.code = ErrorCode::kUnsupported;
     return error;
   }

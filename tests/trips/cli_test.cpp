@@ -1,6 +1,7 @@
 // The program from the outside: what it prints where, and with which code it ends.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "core/file.h"
@@ -107,7 +108,20 @@ TEST(Cli, ModelsThatAreNone) {
   write_text(folder.path("model.gguf"), "GGUF");
   const RunResult gguf = run_nibble({"inspect", folder.path("model.gguf")});
   EXPECT_EQ(gguf.exit_code, 1);
-  EXPECT_NE(gguf.err.find("GGUF"), std::string::npos);
+  EXPECT_NE(gguf.err.find("ends at byte 4"), std::string::npos) << gguf.err;
+}
+
+TEST(Cli, OpensGgufFiles) {
+  const std::string file = source_path("tests/dialect_fixtures/gguf-mixed.gguf");
+  const RunResult inspected = run_nibble({"inspect", file, "--json"});
+  EXPECT_EQ(inspected.exit_code, 0) << inspected.err;
+  EXPECT_EQ(parse_only_object(inspected)["dialect"], "gguf");
+  const RunResult ids = run_nibble({"tokenize", file, "the"});
+  EXPECT_EQ(ids.out, "83,269\n") << ids.err;
+  const RunResult more =
+      run_nibble({"generate", file, "--prompt", "the", "-n", "3", "--ids", "--temp", "0"});
+  EXPECT_EQ(more.exit_code, 0) << more.err;
+  EXPECT_EQ(std::count(more.out.begin(), more.out.end(), ','), 2) << more.out;
 }
 
 TEST(Cli, TokenizeBothWays) {

@@ -60,7 +60,7 @@ class AnswerPrinter {
 class ChatCommand : public Command {
  public:
   void declare(ArgumentParser& parser) override {
-    parser.positional("MODEL", model_, "Checkpoint folder");
+    parser.positional("MODEL", model_, "Checkpoint folder or GGUF file");
     parser.option("--system", system_, "System message", "TEXT");
     parser.flag("--no-think", no_think_, "Ask the template for answers without thinking");
     parser.flag("--hide-thinking,!--show-thinking", hide_thinking_,

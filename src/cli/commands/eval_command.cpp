@@ -25,7 +25,7 @@ std::string first_bytes(std::string text, const std::optional<uint64_t>& max_byt
 class EvalCommand : public Command {
  public:
   void declare(ArgumentParser& parser) override {
-    parser.positional("MODEL", model_, "Checkpoint folder");
+    parser.positional("MODEL", model_, "Checkpoint folder or GGUF file");
     parser.option("--base", base_, "The original, to compare with", "BASE");
     parser.option("--text", text_, "Measure perplexity, with --base also KL divergence, on this",
                   "FILE");

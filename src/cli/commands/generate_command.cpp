@@ -18,7 +18,7 @@ double rate(size_t n, double seconds) {
 class GenerateCommand : public Command {
  public:
   void declare(ArgumentParser& parser) override {
-    parser.positional("MODEL", model_, "Checkpoint folder");
+    parser.positional("MODEL", model_, "Checkpoint folder or GGUF file");
     parser.option("-p,--prompt", prompt_, "The text to continue", "TEXT");
     parser.option("-f,--prompt-file", prompt_file_, "Read the text from a file; - is stdin",
                   "FILE");

@@ -9,7 +9,7 @@ namespace {
 class InspectCommand : public Command {
  public:
   void declare(ArgumentParser& parser) override {
-    parser.positional("DIR", folder_, "Checkpoint folder");
+    parser.positional("DIR", folder_, "Checkpoint folder or GGUF file");
   }
 
   Result<int> run(Console& console, const GeneralOptions&) override {

@@ -15,7 +15,7 @@ namespace {
 class LogitsCommand : public Command {
  public:
   void declare(ArgumentParser& parser) override {
-    parser.positional("MODEL", model_, "Checkpoint folder");
+    parser.positional("MODEL", model_, "Checkpoint folder or GGUF file");
     parser.option("--ids", ids_, "Token ids, separated by commas or blanks", "LIST",
                   Presence::kRequired);
     parser.choice("--precision", precision_, {"auto", "f32"},

@@ -11,7 +11,7 @@ namespace {
 class RenderCommand : public Command {
  public:
   void declare(ArgumentParser& parser) override {
-    parser.positional("MODEL", model_, "Checkpoint folder; no weight is read");
+    parser.positional("MODEL", model_, "Checkpoint folder or GGUF file; no weight is read");
     parser.option("-m,--messages", messages_,
                   "JSON file: a list of messages, or an object with \"messages\" and other "
                   "variables; - is stdin",

@@ -12,7 +12,8 @@ namespace {
 class TokenizeCommand : public Command {
  public:
   void declare(ArgumentParser& parser) override {
-    parser.positional("MODEL", model_, "Checkpoint folder, or a tokenizer.json; no weight is read");
+    parser.positional("MODEL", model_,
+                      "Checkpoint folder, GGUF file or tokenizer.json; no weight is read");
     parser.positional("TEXT", words_, "The text, or with --decode the ids; stdin if absent");
     parser.option("-f,--file", file_, "Read the text or the ids from a file", "FILE");
     parser.flag("--decode", decode_, "From ids to text");
