@@ -39,8 +39,9 @@ def make(folder):
             write("gguf_source", "quantize", source, "--ignore", "re:.*down_proj$")
         paths["gguf"] = folder / f"{name}-nvfp4.gguf"
         nibble.run("convert", paths["gguf_source"], paths["gguf"], "--to", "gguf", "--force", "--quiet")
-        paths["bf16_gguf"] = folder / f"{name}-bf16.gguf"
-        nibble.run("convert", source, paths["bf16_gguf"], "--to", "gguf", "--force", "--quiet")
+        for kind in ("bf16", "f32"):
+            paths[f"{kind}_gguf"] = folder / f"{name}-{kind}.gguf"
+            nibble.run("convert", source, paths[f"{kind}_gguf"], "--to", "gguf", "--outtype", kind, "--force", "--quiet")
         write("decoded", "convert", paths["ct"], "--to", "hf", "--dequantize")
         if name == "nano":
             for recipe in ("portable", "spark", "nvidia"):

@@ -14,6 +14,7 @@ os.environ.update(VLLM_CPU_KVCACHE_SPACE="1", VLLM_LOGGING_LEVEL="ERROR", VLLM_E
                   VLLM_NO_USAGE_STATS="1", HF_HUB_OFFLINE="1")
 
 import torch  # noqa: E402
+import vllm._custom_ops  # noqa: E402
 import vllm.model_executor.layers.quantization.compressed_tensors.schemes.compressed_tensors_w4a4_nvfp4 as ct  # noqa: E402
 import vllm.model_executor.layers.quantization.modelopt as modelopt  # noqa: E402
 from vllm import LLM, SamplingParams  # noqa: E402
@@ -45,7 +46,18 @@ class PlainKernel(NvFp4LinearKernel):
         return torch.nn.functional.linear(x.float(), layer.plain, bias).to(x.dtype)
 
 
+def scaled_fp8_quant(input, scale=None, num_token_padding=None, scale_ub=None, use_per_token_if_dynamic=False,
+                     output=None, group_shape=None):
+    """What vLLM's GPU kernel of that name computes, for scales of a tensor or a token."""
+    x = input.float()
+    if scale is None:
+        largest = x.abs().amax(-1, keepdim=True) if use_per_token_if_dynamic else x.abs().max().reshape(1)
+        scale = largest.clamp_min(1e-12) / 448
+    return (x / scale.float()).clamp(-448, 448).to(torch.float8_e4m3fn), scale
+
+
 def check(folder, reference):
+    vllm._custom_ops.scaled_fp8_quant = scaled_fp8_quant
     for module in (ct, modelopt):
         module.init_nvfp4_linear_kernel = lambda use_a16=False: PlainKernel(NvFp4LinearLayerConfig())
     model = LLM(model=folder, dtype="bfloat16", max_model_len=256, enforce_eager=True,
