@@ -297,6 +297,7 @@ TEST(Writer, RefusesInexactTensorScalesInCompressedTensors) {
   QuantizedMatrix matrix = test::quantize_plainly(*source, *head);
   matrix.tensor_scale = std::bit_cast<float>(0x38479e7au);  // 1 / (1 / s) is one unit more
   for (const std::string_view dialect : writable_dialects()) {
+    if (dialect == "gguf") continue;  // one file, which stores multipliers
     const test::TemporaryFolder folder;
     WriterOptions options;
     options.dialect = dialect;

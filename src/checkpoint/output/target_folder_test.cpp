@@ -207,7 +207,7 @@ TEST(CheckpointWriterFailures, LeaveNothingElseBehind) {
   EXPECT_TRUE(fs::exists(folder.path("out.partial")));
 
   WriterOptions unknown;
-  unknown.dialect = "hf";
+  unknown.dialect = "auto-round";  // read, not written
   auto expect_refused = [&](const std::vector<PlannedTensor>& wrong, const WriterOptions& options) {
     const auto writer = CheckpointWriter::create(source, wrong, folder.path("other"), options);
     ASSERT_FALSE(writer);
