@@ -69,6 +69,15 @@ TEST(TemplateLimits, ManyBranchesAreNoNesting) {
   EXPECT_EQ(*text, "4999a" + repeat("b", 5000));
 }
 
+TEST(TemplateLimits, LongJoinsAreCountedOnce) {
+  const Result<Template> parsed = Template::parse(
+      "{{ (['a'] * 100000)|join(',')|length }} {{ ','.join(['a'] * 100000)|length }}", "template");
+  ASSERT_TRUE(parsed.has_value());
+  const Result<std::string> text = parsed->render({});
+  ASSERT_TRUE(text.has_value()) << text.error().to_string();
+  EXPECT_EQ(*text, "199999 199999");
+}
+
 TEST(TemplateLimits, EndlessRecursion) {
   expect_limit("{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}");
   expect_limit(

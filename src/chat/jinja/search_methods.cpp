@@ -347,7 +347,7 @@ std::string replace_text(Runtime& runtime, std::string_view text, std::string_vi
       out += text.substr(first, at - first);
       if (at == text.size() && (limit < 0 || n + 1 < limit)) return out + std::string(replacement);
     }
-    if (out.size() - checked > 65536) {
+    if (out.size() > checked + 65536) {
       runtime.expect_bytes(out.size());
       checked = out.size();
     }

@@ -312,7 +312,7 @@ Value join_texts(Runtime& runtime, const Value& separator, const Value& items) {
     }
     if (n != 0) out += text_of(separator);
     out += markup ? text_of(escape(runtime, item)) : text_of(item);
-    if (out.size() - checked > 4096) {
+    if (out.size() > checked + 4096) {
       runtime.expect_bytes(out.size());
       checked = out.size() + out.size() / 2;
     }

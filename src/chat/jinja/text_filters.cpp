@@ -94,7 +94,7 @@ Value join(Runtime& rt, const Value& subject, const Arguments& arguments) {
   for (size_t i = 0; i < items.size(); ++i) {
     if (i != 0) out += glue;
     out += to_text(rt, items[i]);
-    if (out.size() - checked > 4096) {
+    if (out.size() > checked + 4096) {
       rt.expect_bytes(out.size());
       checked = out.size() + out.size() / 2;
     }
