@@ -18,12 +18,14 @@ std::vector<std::string> unused_shards(const StoredFolder& folder) {
   std::set<std::string> used;
   for (const Shard& shard : folder.shards) used.insert(shard.name);
   std::vector<std::string> problems;
-  std::error_code ignored;
-  for (const auto& file : fs::directory_iterator(folder.path, ignored)) {
-    const std::string name = file.path().filename().string();
+  std::error_code error;
+  for (fs::directory_iterator at(folder.path, error), end; !error && at != end;
+       at.increment(error)) {
+    const std::string name = at->path().filename().string();
     if (!name.ends_with(".safetensors") || used.count(name) != 0) continue;
     problems.push_back(fmt::format("{} is not part of the checkpoint", name));
   }
+  if (error) problems.push_back(fmt::format("cannot list the folder: {}", error.message()));
   std::sort(problems.begin(), problems.end());
   return problems;
 }
