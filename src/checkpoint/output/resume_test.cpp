@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "checkpoint/manifest.h"
 #include "checkpoint/output/journal.h"
 #include "checkpoint/output/target_folder.h"
 #include "checkpoint/testing/tiny_checkpoint.h"
@@ -166,6 +167,25 @@ TEST_F(CutRun, WritesAManifest) {
   EXPECT_EQ((*manifest)["hash"], "XXH3-128");
   ASSERT_EQ((*manifest)["tensors"].size(), source_->tensors().size());
   EXPECT_THAT(text, testing::Not(testing::HasSubstr(folder_.path())));
+}
+
+TEST_F(CutRun, TheManifestFindsChangedBytes) {
+  const std::string out = folder_.path("reference");
+  const auto none = compare_with_manifest(out);
+  ASSERT_TRUE(none) << none.error().to_string();
+  EXPECT_TRUE(none->empty());
+  const auto opened = test::open_or_fail(out);
+  const std::string shard = out + "/" + opened->tensors().back().shard;
+  std::string bytes = read_text(shard);
+  bytes.back() = static_cast<char>(bytes.back() ^ 4);
+  write_text(shard, bytes);
+  const auto one = compare_with_manifest(out);
+  ASSERT_TRUE(one);
+  EXPECT_EQ(one->size(), 1u);
+  write_text(out + "/nibble-manifest.json", "{}");
+  EXPECT_EQ(compare_with_manifest(out).error().code, ErrorCode::kCorrupt);
+  fs::remove(out + "/nibble-manifest.json");
+  EXPECT_EQ(compare_with_manifest(out).error().code, ErrorCode::kNotFound);
 }
 
 // The moments between the rename and the end of the clean-up.
