@@ -32,8 +32,8 @@ enum class Storage : uint8_t {
 /// One tensor of a checkpoint. Bytes are borrowed from the Checkpoint that listed it.
 struct TensorInfo {
   std::string name;         ///< canonical
-  std::string stored_name;  ///< as in the file, with the dialect's prefix, ending in ".weight" for
-                            ///< quantized matrices whatever the dialect calls its parts
+  std::string stored_name;  ///< as in the file, prefix included; of a quantized matrix, or one of a
+                            ///< stack of experts, what it would be stored as alone: "X.weight"
   std::string shard;        ///< file name inside the folder; empty where the checkpoint is one file
   Storage storage = Storage::kPlain;
   BlockKind block_kind = BlockKind::kQ8_0;  ///< of kBlocks
