@@ -355,7 +355,7 @@ class FolderWriter final : public CheckpointWriter {
   std::span<const FinishedTensor> taken_over() const override {
     return impl_->ledger->finished().first(impl_->n_taken_over);
   }
-  void annotate(TensorNote note) override { impl_->ledger->annotate(std::move(note)); }
+  void annotate(const TensorNote& note) override { impl_->ledger->annotate(note); }
   bool takes_pieces() const override { return impl_->source->dialect() != kGgufDialect; }
   Status write_piece(std::span<const std::byte> bytes) override {
     return impl_->note(impl_->write_next_piece(bytes));

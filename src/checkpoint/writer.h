@@ -118,7 +118,7 @@ class CheckpointWriter {
   virtual std::span<const FinishedTensor> taken_over() const { return {}; }
 
   /// What will be noted of the next tensor when it is complete. Call before its last bytes.
-  virtual void annotate(TensorNote /*note*/) {}
+  virtual void annotate(const TensorNote& /*note*/) {}
 
   /// Passes the next tensor of the plan through, byte for byte.
   virtual Status write_source() = 0;
