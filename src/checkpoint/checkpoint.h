@@ -49,14 +49,14 @@ std::string_view storage_name(const TensorInfo& tensor);
 /// headers only; views stay valid while the object lives.
 class Checkpoint {
  public:
-  /// Opens a folder, recognises its dialect, and checks every header, offset, shape and the
-  /// completeness of quantized matrices before any weight is touched.
+  /// Opens a folder or a GGUF model, recognises its dialect, and checks every header, offset, shape
+  /// and the completeness of quantized matrices before any weight is touched.
   /// Errors: kNotFound, kCorrupt, kUnsupported (dialect or number format), kLimit.
   static Result<std::shared_ptr<const Checkpoint>> open(const std::string& path);
   ~Checkpoint();
 
   const std::string& folder() const;
-  /// The name of the recognised dialect: "hf", "compressed-tensors", "modelopt".
+  /// The recognised dialect: "hf", "compressed-tensors", "modelopt", "auto-round", "gguf".
   std::string_view dialect() const;
   /// The parsed config.json, every field kept in order.
   const Json& config() const;
