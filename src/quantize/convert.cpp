@@ -16,6 +16,7 @@
 #include "core/clock.h"
 #include "model/config.h"
 #include "numbers/nvfp4.h"
+#include "quantize/interrupted.h"
 #include "quantize/shared_scales.h"
 #include "quantize/verification/stored_values_check.h"
 
@@ -71,7 +72,11 @@ class Conversion {
     ASSIGN_OR_RETURN(const std::unique_ptr<CheckpointWriter> writer,
                      CheckpointWriter::create(source_, planned_, job_.destination, options));
     note_left_out(*writer);
-    if (const Status status = write(*writer); !status) return unfinished(status.error(), *writer);
+    if (const Status status = write(*writer); !status) {
+      const Error& error = status.error();
+      return error.code == ErrorCode::kCancelled ? keep_interrupted(error, job_.dialect, *writer)
+                                                 : error;
+    }
     report_.n_output_bytes = writer->total_bytes();
     report_.elapsed_s = stopwatch.elapsed_s();
     return std::move(report_);
@@ -265,15 +270,6 @@ class Conversion {
   void show_progress(const std::string& item, const CheckpointWriter& writer) const {
     if (!progress_) return;
     progress_({"convert", item, writer.n_written_bytes(), writer.total_bytes(), true});
-  }
-
-  static Error unfinished(const Error& error, CheckpointWriter& writer) {
-    if (error.code != ErrorCode::kCancelled) return error;
-    writer.keep_partial();
-    return Error(error.code,
-                 fmt::format("{}; {} holds the unfinished output and can be deleted", error.message,
-                             writer.partial_folder()),
-                 error.subject);
   }
 
   const ConvertJob& job_;

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "checkpoint/checkpoint.h"
 #include "quantize/checkpoint_fixture.h"
 #include "quantize/verify.h"
@@ -53,19 +55,28 @@ class ConvertTest : public testing::Test {
     EXPECT_TRUE(report->ok()) << verify_text(*report);
     EXPECT_GT(report->n_identical_tensors + report->matrices.size(), 0u);
   }
-  // Every stored tensor of both folders, byte for byte.
-  void expect_equal_tensors(const std::string& a, const std::string& b) {
-    const auto left = read_file(a + "/model.safetensors");
-    const auto right = read_file(path(b) + "/model.safetensors");
-    ASSERT_TRUE(left && right);
-    const Json header = Json::parse(left->substr(8, load_le<uint64_t>(left->data())));
-    for (const auto& [name, entry] : header.items()) {
+  // The stored tensors of a folder of one shard: name and bytes.
+  static std::map<std::string, std::string> stored_tensors(const std::string& folder) {
+    const auto bytes = read_file(folder + "/model.safetensors");
+    EXPECT_TRUE(bytes) << folder;
+    std::map<std::string, std::string> tensors;
+    if (!bytes) return tensors;
+    const auto n_header = load_le<uint64_t>(bytes->data());
+    for (const auto& [name, entry] : Json::parse(bytes->substr(8, n_header)).items()) {
       if (name == "__metadata__") continue;
-      const test::StoredPlace one = test::place_of(a, name);
-      const test::StoredPlace two = test::place_of(path(b), name);
-      ASSERT_EQ(one.n_bytes, two.n_bytes) << name;
-      EXPECT_EQ(left->substr(one.offset, one.n_bytes), right->substr(two.offset, two.n_bytes))
-          << name;
+      const uint64_t begin = entry["data_offsets"][0];
+      const uint64_t end = entry["data_offsets"][1];
+      tensors[name] = bytes->substr(8 + n_header + begin, end - begin);
+    }
+    return tensors;
+  }
+  void expect_equal_tensors(const std::string& a, const std::string& b) {
+    const auto left = stored_tensors(a);
+    const auto right = stored_tensors(path(b));
+    EXPECT_EQ(left.size(), right.size());
+    for (const auto& [name, bytes] : left) {
+      ASSERT_EQ(right.count(name), 1u) << name;
+      EXPECT_TRUE(bytes == right.at(name)) << name;
     }
   }
 

@@ -14,6 +14,7 @@
 #include "core/ordered_worker.h"
 #include "numbers/nvfp4.h"
 #include "quantize/error_report.h"
+#include "quantize/interrupted.h"
 #include "quantize/lora/lora_adapter.h"
 #include "quantize/magnitude.h"
 #include "quantize/methods/fp8.h"
@@ -303,17 +304,6 @@ class Pipeline {
   std::unique_ptr<OrderedWorker> worker_;
 };
 
-// Interrupted work stays in DST.partial, and the message says so. (A full disk does the same, told
-// by the writer.)
-Error interrupted(const Error& error, CheckpointWriter& writer) {
-  writer.keep_partial();
-  return Error(error.code,
-               fmt::format("{}; {} holds what was done so far: the same command goes on from "
-                           "there, or delete it",
-                           error.message, writer.partial_folder()),
-               error.subject);
-}
-
 }  // namespace
 
 Result<QuantizeReport> run_quantize(const QuantizeJob& job, const Plan& plan,
@@ -349,7 +339,8 @@ Result<QuantizeReport> run_quantize(const QuantizeJob& job, const Plan& plan,
   Pipeline pipeline(job, plan, ranges, *method, *writer, progress);
   if (Status status = pipeline.run(report); !status) {
     const Error& error = status.error();
-    return error.code == ErrorCode::kCancelled ? interrupted(error, *writer) : error;
+    return error.code == ErrorCode::kCancelled ? keep_interrupted(error, job.dialect, *writer)
+                                               : error;
   }
   report.n_output_bytes = writer->total_bytes();
   report.elapsed_s = stopwatch.elapsed_s();
