@@ -62,7 +62,8 @@ class ConvertTest : public testing::Test {
     std::map<std::string, std::string> tensors;
     if (!bytes) return tensors;
     const auto n_header = load_le<uint64_t>(bytes->data());
-    for (const auto& [name, entry] : Json::parse(bytes->substr(8, n_header)).items()) {
+    const Json header = Json::parse(bytes->substr(8, n_header));
+    for (const auto& [name, entry] : header.items()) {
       if (name == "__metadata__") continue;
       const uint64_t begin = entry["data_offsets"][0];
       const uint64_t end = entry["data_offsets"][1];
