@@ -28,6 +28,10 @@ constexpr CommandEntry kCommands[] = {
      "  nibble verify nano-nvfp4 --source models/nano\n"
      "  nibble verify nano-nvfp4              only what the export says of itself\n",
      make_verify_command},
+    {"repair", "Mend what a checkpoint says of itself, without touching weights",
+     "  nibble repair EXPORT --dry-run\n"
+     "  nibble repair EXPORT --base models/nano   also copy missing tokenizer files\n",
+     make_repair_command},
     {"eval", "Measure perplexity, KL divergence, task accuracy and speed",
      "  nibble eval models/nano --text heldout.txt --max-bytes 600000\n"
      "  nibble eval nano-nvfp4 --base models/nano --text heldout.txt\n"

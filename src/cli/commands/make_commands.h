@@ -11,6 +11,7 @@ std::unique_ptr<Command> make_quantize_command();
 std::unique_ptr<Command> make_convert_command();
 std::unique_ptr<Command> make_inspect_command();
 std::unique_ptr<Command> make_verify_command();
+std::unique_ptr<Command> make_repair_command();
 std::unique_ptr<Command> make_eval_command();
 std::unique_ptr<Command> make_generate_command();
 std::unique_ptr<Command> make_chat_command();
