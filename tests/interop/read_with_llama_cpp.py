@@ -22,7 +22,8 @@ PROMPTS = [
 ]
 N_GREEDY = 24
 N_PROBABILITIES = 5
-# llama.cpp keeps keys and values as F16, and rounds activations to BF16 for BF16 matrices and to eight bits for NVFP4 ones; the random
+# llama.cpp keeps keys and values as F16, and rounds activations to BF16 for BF16 matrices and to
+# eight bits for NVFP4 ones; the random
 # models amplify that a hundredfold.
 ALLOWED_NANO = {"F32": 0.001, "BF16": 0.01, "NVFP4": 0.03}
 ALLOWED_RANDOM = {"F32": 0.005, "BF16": 0.05, "NVFP4": 0.2}
