@@ -7,6 +7,8 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # sanitizers watch for the real ones.
   target_compile_options(nibble_warnings INTERFACE -Wno-stringop-overread -Wno-stringop-overflow
                          -Wno-array-bounds -Wno-restrict -Wno-maybe-uninitialized)
+  # In a batch of sources gcc takes each of them for a header and its local types for shared ones.
+  target_compile_options(nibble_warnings INTERFACE -Wno-subobject-linkage)
 endif()
 option(WARNINGS_AS_ERRORS "Stop at the first warning" ON)
 if(WARNINGS_AS_ERRORS)

@@ -55,7 +55,7 @@ struct Plan {
   ModelConfig config;
   std::vector<PlanRow> rows;
   std::shared_ptr<const LoraAdapter> lora;  ///< null: none
-  bool fp8_cache = false;  ///< scales for a key/value cache in FP8 are stored
+  bool fp8_cache = false;                   ///< scales for a key/value cache in FP8 are stored
 
   /// Whether some stored scale depends on activations.
   bool needs_calibration() const;
@@ -106,8 +106,8 @@ Json plan_json(const Plan& plan);
 /// Carries the plan out: calibrates where that is needed, then one pass, in which one thread reads
 /// ahead, the pool quantizes and one thread writes. Memory: a few matrices, and 256 MB each of what
 /// was read and of what waits to be written; the activations of a model while it calibrates. The
-/// bytes are the same for every number of threads, and for a run that goes on where another was cut.
-/// Any NaN or infinity in a floating tensor stops it, kept tensors included. Errors: those of
+/// bytes are the same for every number of threads, and for a run that goes on where another was
+/// cut. Any NaN or infinity in a floating tensor stops it, kept tensors included. Errors: those of
 /// CheckpointWriter and find_activation_ranges; kNotFinite (tensor and index); kIo (the source
 /// changed while it was read); kCancelled, kNoSpace (DST.partial stays and is named in the
 /// message).

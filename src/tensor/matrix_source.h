@@ -66,9 +66,9 @@ MatrixSource slice_rows(const MatrixSource& source, uint64_t first_row, uint64_t
 Status decode_rows(const MatrixSource& source, uint64_t first_row, uint64_t n_rows,
                    std::span<float> out);
 
-/// The first of the rows [first_row, first_row + n_rows) that holds a NaN or an infinity, or a scale
-/// that is one; nothing where all values are finite. Of formats whose codes are always finite only
-/// the scales are read.
+/// The first of the rows [first_row, first_row + n_rows) that holds a NaN or an infinity, or a
+/// scale that is one; nothing where all values are finite. Of formats whose codes are always finite
+/// only the scales are read.
 ///   source  whole, plain elements of a floating type
 std::optional<uint64_t> first_not_finite_row(const MatrixSource& source, uint64_t first_row,
                                              uint64_t n_rows);

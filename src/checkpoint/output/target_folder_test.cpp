@@ -228,8 +228,7 @@ TEST(CheckpointWriterFailures, LeaveNothingElseBehind) {
   expect_refused(vector_as_matrix, {});
   auto half_scaled = plan;
   for (PlannedTensor& planned : half_scaled) {
-    planned.target =
-        test::is_mlp(*planned.source) ? WeightTarget::kNvfp4 : WeightTarget::kKeep;
+    planned.target = test::is_mlp(*planned.source) ? WeightTarget::kNvfp4 : WeightTarget::kKeep;
     planned.has_input_scale = planned.source->name == "layers.0.mlp.up_proj.weight";
   }
   expect_refused(half_scaled, {});

@@ -7,8 +7,8 @@
 #include "checkpoint/writer.h"
 #include "cli/commands/make_commands.h"
 #include "cli/model_source.h"
-#include "cli/version.h"
 #include "cli/template_source.h"
+#include "cli/version.h"
 #include "quantize/quantize.h"
 
 namespace nibble {
