@@ -44,6 +44,8 @@ def make(folder):
             nibble.run("convert", source, paths[f"{kind}_gguf"], "--to", "gguf", "--outtype", kind, "--force", "--quiet")
         write("decoded", "convert", paths["ct"], "--to", "hf", "--dequantize")
         if name == "nano":
+            paths["decoded_gguf"] = folder / f"{name}-decoded.gguf"
+            nibble.run("convert", paths["ct"], paths["decoded_gguf"], "--to", "gguf", "--dequantize", "--force", "--quiet")
             for recipe in ("portable", "spark", "nvidia"):
                 for dialect in ("compressed-tensors", "modelopt"):
                     write(f"{recipe}-{dialect}", "quantize", source, "--recipe", recipe, "--to", dialect)

@@ -16,6 +16,9 @@ from findings import Findings
 READER = "llama-perplexity (llama-cpp-python 0.3.36)"
 N_BYTES = 600_000
 ALLOWED = 0.005
+# llama.cpp multiplies NVFP4 with activations rounded to eight bits, which moves the model a little
+# further than its weights alone.
+ALLOWED_WITH_ROUNDED_ACTIVATIONS = 0.02
 
 
 def perplexity_tool():
@@ -48,15 +51,18 @@ def main():
         cut, base = pathlib.Path(scratch) / "text.txt", pathlib.Path(scratch) / "base.kld"
         cut.write_bytes(text)
         first = measure(tool, "-m", paths["bf16_gguf"], "-f", cut, "--kl-divergence-base", base)
-        second = measure(tool, "-m", paths["gguf"], "-f", cut, "--kl-divergence-base", base, "--kl-divergence")
-    pairs = [
-        ("BF16", "perplexity", ours["base_ppl"], number(r"Final estimate: PPL", first)),
-        ("NVFP4", "perplexity", ours["ppl"], number(r"Mean PPL\(Q\)", second)),
-        ("NVFP4", "mean KL divergence", ours["kld_mean"], number(r"Mean\s+KLD", second)),
+        decoded = measure(tool, "-m", paths["decoded_gguf"], "-f", cut, "--kl-divergence-base", base, "--kl-divergence")
+        packed = measure(tool, "-m", paths["gguf"], "-f", cut, "--kl-divergence-base", base, "--kl-divergence")
+    rows = [
+        ("BF16", "perplexity", ours["base_ppl"], number(r"Final estimate: PPL", first), ALLOWED),
+        ("NVFP4 values as BF16", "perplexity", ours["ppl"], number(r"Mean PPL\(Q\)", decoded), ALLOWED),
+        ("NVFP4 values as BF16", "mean KL divergence", ours["kld_mean"], number(r"Mean\s+KLD", decoded), ALLOWED),
+        ("NVFP4", "perplexity", ours["ppl"], number(r"Mean PPL\(Q\)", packed), ALLOWED),
+        ("NVFP4", "mean KL divergence", ours["kld_mean"], number(r"Mean\s+KLD", packed), ALLOWED_WITH_ROUNDED_ACTIVATIONS),
     ]
-    for kind, what, mine, theirs in pairs:
-        findings.add(READER, f"nano, GGUF {kind}", f"{what} of {N_BYTES:,} bytes equals nibble eval's within 0.5 %",
-                     f"{theirs:.5f} against {mine:.5f}", abs(mine / theirs - 1) <= ALLOWED)
+    for kind, what, mine, theirs, allowed in rows:
+        findings.add(READER, f"nano, GGUF {kind}", f"{what} of {N_BYTES:,} bytes within {allowed:.1%} of nibble eval's",
+                     f"{theirs:.5f} against {mine:.5f}", abs(mine / theirs - 1) <= allowed)
     findings.save(sys.argv[2])
 
 
