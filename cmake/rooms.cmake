@@ -43,7 +43,7 @@ endfunction()
 # local constant's name.
 set(NIBBLE_KEPT_APART
     "/dialects/" "_(filters|methods)\\.cpp$"
-    "/(cpu_experts|examine_model|folder_survey|fp8|fp8_error|magnitude|pattern_reader)\\.cpp$"
+    "/(cpu_experts|examine_model|folder_survey|fp8|magnitude|matrix_error|pattern_reader)\\.cpp$"
     "/(patterns|read_ahead|stored_values_check)\\.cpp$")
 function(nibble_keep_apart sources)
   foreach(pattern ${NIBBLE_KEPT_APART})

@@ -5,17 +5,12 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <limits>
 #include <map>
 
 #include "core/bytes.h"
-#include "numbers/nvfp4.h"
-#include "quantize/methods/row_wise.h"
 
 namespace nibble {
 namespace {
-
-constexpr size_t kGrainElements = size_t{1} << 16;
 
 // What several matrices lost together.
 struct Total {
@@ -69,57 +64,6 @@ std::string error_line(std::string_view name, size_t width, std::string_view sha
 }
 
 }  // namespace
-
-void merge_error(TensorError& error, const TensorError& part) {
-  error.sum_squares += part.sum_squares;
-  error.sum_squared_errors += part.sum_squared_errors;
-  error.max_abs_error = std::max(error.max_abs_error, part.max_abs_error);
-  error.relative_mse = relative_mse(error.sum_squared_errors, error.sum_squares);
-  error.sqnr_db = sqnr_db(error.relative_mse);
-}
-
-double relative_mse(double sum_squared_errors, double sum_squares) {
-  if (sum_squared_errors == 0.0) return 0.0;
-  return sum_squared_errors / sum_squares;
-}
-
-double sqnr_db(double relative_mse) {
-  if (relative_mse == 0.0) return std::numeric_limits<double>::infinity();
-  return -10.0 * std::log10(relative_mse);
-}
-
-TensorError measure_error(const TensorView& weights, const QuantizedMatrixView& matrix,
-                          ThreadPool& pool) {
-  CHECK((weights.shape == Shape{matrix.rows, matrix.cols}));
-  const size_t cols = matrix.cols;
-  const size_t n_blocks = cols / kNvfp4BlockSize;
-  const size_t row_bytes = cols * dtype_bytes(weights.dtype);
-  const RowKernels& kernels = best_row_kernels();
-  std::vector<RowSums> rows(matrix.rows);
-  const size_t grain = std::max<size_t>(1, kGrainElements / std::max<size_t>(1, cols));
-  pool.parallel_for(rows.size(), grain, [&](size_t begin, size_t end) {
-    std::vector<float> original(cols);
-    for (size_t r = begin; r < end; ++r) {
-      widen_elements(weights.dtype, weights.bytes.data() + r * row_bytes, cols, original.data());
-      rows[r] = kernels.compare(original.data(), n_blocks,
-                                matrix.codes.data() + r * n_blocks * kNvfp4BlockBytes,
-                                matrix.scales.data() + r * n_blocks, matrix.tensor_scale);
-    }
-  });
-
-  TensorError error;
-  error.shape = weights.shape;
-  error.target = {WeightTarget::kNvfp4, matrix.input_scale.has_value()};
-  error.tensor_scale = matrix.tensor_scale;
-  for (const RowSums& row : rows) {
-    error.sum_squares += row.squares;
-    error.sum_squared_errors += row.squared_errors;
-    error.max_abs_error = std::max(error.max_abs_error, row.max_abs_error);
-  }
-  error.relative_mse = relative_mse(error.sum_squared_errors, error.sum_squares);
-  error.sqnr_db = sqnr_db(error.relative_mse);
-  return error;
-}
 
 Json report_json(const QuantizeReport& report) {
   Json json;
